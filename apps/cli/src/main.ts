@@ -1,0 +1,30 @@
+#!/usr/bin/env node
+import { runMain, wrennVersion } from "@wrenn/daemon";
+import { Command } from "commander";
+import { demo } from "./commands/demo.ts";
+import { images } from "./commands/images.ts";
+import { up } from "./commands/up.ts";
+
+const program = new Command("wrenn")
+  .description("A computer for every agent, user or job")
+  .version(wrennVersion);
+let exitCode = 0;
+
+const commands = [
+  { name: "up", summary: "run the whole platform on this machine, in the foreground", run: up },
+  { name: "demo", summary: "start the platform, run a hello capsule, tear everything down", run: demo },
+  { name: "images", summary: "make kernel and root file system where absent or outdated", run: images },
+];
+for (const { name, summary, run } of commands) {
+  program
+    .command(name)
+    .description(summary)
+    .action(async () => {
+      exitCode = await run();
+    });
+}
+
+await runMain(async () => {
+  await program.parseAsync();
+  return exitCode;
+});

@@ -1,0 +1,47 @@
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from "fastify";
+import { Type } from "typebox";
+
+/** The server as routes see it: schemas give bodies and answers their types. */
+export type Api = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;
+
+/** Schemas that are described once, and referred to. */
+export const schemaIds = { capsule: "Capsule", error: "Error" } as const;
+
+const descriptions = {
+  400: "The request is wrong; `field` names where.",
+  401: "No valid API key.",
+  403: "Not allowed.",
+  404: "There is no such thing.",
+  409: "The capsule is not in a state that allows it.",
+  413: "The body is too large.",
+  415: "The body is of another type.",
+  502: "The host agent failed.",
+  503: "The host or the database cannot be reached; try again.",
+  504: "The command ran longer than `timeout_sec`.",
+} as const;
+
+type ErrorStatus = keyof typeof descriptions;
+
+/** Answers of a route that are errors: those every route has, and its own. */
+export function errorResponses(...statuses: ErrorStatus[]): Record<number, unknown> {
+  const all = [...new Set<ErrorStatus>([401, 503, ...statuses])].sort();
+  return Object.fromEntries(
+    all.map((status) => [status, Type.Ref(schemaIds.error, { description: descriptions[status] })]),
+  );
+}
+
+/** An answer without a body. */
+export const noContent = Type.Null({ description: "Done." });

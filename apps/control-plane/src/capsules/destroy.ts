@@ -1,0 +1,44 @@
+import { newId, WrennError } from "@wrenn/contracts";
+import type { CapsuleRow } from "../database/schema.ts";
+import type { Hosts } from "../hosts/service.ts";
+import type { Log } from "../log.ts";
+import type { CapsuleStore } from "./store.ts";
+
+const destroyTimeoutMs = 60_000;
+/** A capsule that changes hands more often than this while we look is not changing, we are wrong. */
+const maxAttempts = 8;
+
+/** Commands the end of a capsule: from now on it is `stopping`, and ends as `stopped` whatever happens to us. */
+export async function commandStop(row: CapsuleRow, store: CapsuleStore): Promise<CapsuleRow> {
+  let seen = row;
+  for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
+    if (seen.state === "stopping" || seen.state === "stopped") return seen;
+    const stopping = await store.move(seen, "stopping", { generation: seen.generation + 1n });
+    if (stopping) return stopping;
+    seen = (await store.find(row.team_id, row.id)) ?? seen;
+  }
+  throw new WrennError("conflict", `capsule ${row.id} changes too fast; try again`);
+}
+
+/**
+ * Ends a stopping capsule on its host and notes it. Repeating it is fine.
+ *
+ * @throws {WrennError} `host_unavailable` when the host cannot be reached: the row stays `stopping`.
+ */
+export async function finishStop(
+  stopping: CapsuleRow,
+  hosts: Hosts,
+  store: CapsuleStore,
+  logger: Log,
+): Promise<void> {
+  if (stopping.state === "stopped") return;
+  const operationId = newId("operation");
+  if (stopping.host_id !== null) {
+    const request = { capsuleId: stopping.id, generation: stopping.generation, operationId };
+    await hosts
+      .get(stopping.host_id)
+      .agent.call((client) => client.destroyCapsule(request, { timeoutMs: destroyTimeoutMs }));
+  }
+  const stopped = await store.move(stopping, "stopped", { reason: "destroyed" });
+  if (stopped) logger.info({ capsule: stopping.id, operation: operationId }, "capsule destroyed");
+}

@@ -1,0 +1,75 @@
+import { type Capsule, CapsuleList, CapsuleParams, CreateCapsuleBody } from "@wrenn/contracts/rest";
+import { Type } from "typebox";
+import { type Api, errorResponses, noContent, schemaIds } from "../api.ts";
+import type { CapsuleService } from "./service.ts";
+import { toWire } from "./wire.ts";
+
+const tags = ["capsules"];
+const capsuleSchema = Type.Unsafe<Capsule>(Type.Ref(schemaIds.capsule));
+
+export function capsuleRoutes(api: Api, capsules: CapsuleService): void {
+  api.post(
+    "/v1/capsules",
+    {
+      schema: {
+        operationId: "createCapsule",
+        tags,
+        summary: "Create a capsule",
+        description: "Answers when the capsule runs.",
+        body: CreateCapsuleBody,
+        response: { 201: capsuleSchema, ...errorResponses(400, 404, 502) },
+      },
+    },
+    async ({ body, caller, log }, reply) => {
+      const capsule = await capsules.create(caller.teamId, body, log);
+      return reply.code(201).send(toWire(capsule));
+    },
+  );
+
+  api.get(
+    "/v1/capsules",
+    {
+      schema: {
+        operationId: "listCapsules",
+        tags,
+        summary: "List capsules",
+        description: "Newest first, without stopped ones.",
+        response: { 200: CapsuleList, ...errorResponses() },
+      },
+    },
+    async ({ caller }) => (await capsules.list(caller.teamId)).map(toWire),
+  );
+
+  api.get(
+    "/v1/capsules/:id",
+    {
+      schema: {
+        operationId: "getCapsule",
+        tags,
+        summary: "Get a capsule",
+        description: "Stopped ones too.",
+        params: CapsuleParams,
+        response: { 200: capsuleSchema, ...errorResponses(404) },
+      },
+    },
+    async ({ caller, params }) => toWire(await capsules.get(caller.teamId, params.id)),
+  );
+
+  api.delete(
+    "/v1/capsules/:id",
+    {
+      schema: {
+        operationId: "destroyCapsule",
+        tags,
+        summary: "Destroy a capsule",
+        description: "Whatever its state; repeating it is fine.",
+        params: CapsuleParams,
+        response: { 204: noContent, ...errorResponses(404, 502) },
+      },
+    },
+    async ({ caller, params, log }, reply) => {
+      await capsules.destroy(caller.teamId, params.id, log);
+      return reply.code(204).send(null);
+    },
+  );
+}

@@ -1,0 +1,135 @@
+import {
+  type CapsuleSize,
+  defaultMemoryMib,
+  defaultVcpus,
+  isId,
+  newId,
+  sizeProblem,
+  WrennError,
+} from "@wrenn/contracts";
+import type { CreateCapsuleBody } from "@wrenn/contracts/rest";
+import type { CapsuleRow } from "../database/schema.ts";
+import type { Host, Hosts } from "../hosts/service.ts";
+import type { Log } from "../log.ts";
+import type { Activity } from "./activity.ts";
+import { createOnHost } from "./create.ts";
+import { commandStop, finishStop } from "./destroy.ts";
+import type { CapsuleOperations } from "./operations.ts";
+import type { CapsuleStore } from "./store.ts";
+
+export interface CapsuleServiceParts {
+  store: CapsuleStore;
+  hosts: Hosts;
+  operations: CapsuleOperations;
+  activity: Activity;
+  logger: Log;
+}
+
+/** Capsules of teams. Every method answers `not_found` for what is another team's. */
+export class CapsuleService {
+  readonly #parts: CapsuleServiceParts;
+
+  constructor(parts: CapsuleServiceParts) {
+    this.#parts = parts;
+  }
+
+  /** Creates a capsule and answers when it runs. It is made even if the caller has gone. */
+  async create(teamId: string, body: CreateCapsuleBody, logger: Log): Promise<CapsuleRow> {
+    const { store, hosts, operations } = this.#parts;
+    const size = checkSize(body);
+    const host = hosts.pick();
+    await checkTemplate(body.template, host);
+    const id = newId("capsule");
+    return operations.run(id, async () => {
+      const capsule = { id, teamId, template: body.template, timeoutSec: body.timeout_sec, ...size };
+      const pending = await store.insert(capsule);
+      return createOnHost(pending, host, store, logger);
+    });
+  }
+
+  async list(teamId: string): Promise<CapsuleRow[]> {
+    return this.#parts.store.list(teamId);
+  }
+
+  async get(teamId: string, id: string): Promise<CapsuleRow> {
+    const row = isId("capsule", id) ? await this.#parts.store.find(teamId, id) : undefined;
+    if (!row) throw new WrennError("not_found", `there is no capsule ${JSON.stringify(id)}`, { field: "id" });
+    return row;
+  }
+
+  /** Destroys a capsule; one that is stopped already is fine. */
+  async destroy(teamId: string, id: string, logger: Log): Promise<void> {
+    const { store, hosts, operations } = this.#parts;
+    const row = await this.get(teamId, id);
+    await operations.run(id, async () => {
+      const stopping = await commandStop(row, store);
+      await finishStop(stopping, hosts, store, logger);
+    });
+  }
+
+  /**
+   * Lets work reach a running capsule, and notes that it is used, before and after.
+   *
+   * @throws {WrennError} `invalid_state` when the capsule does not run, or turns out to be gone.
+   */
+  async use<T>(teamId: string, id: string, work: (capsule: UsedCapsule) => Promise<T>): Promise<T> {
+    const { activity, hosts } = this.#parts;
+    const row = await this.get(teamId, id);
+    if (row.state !== "running") throw notRunning(row.id, row.state);
+    const touch = (): void => activity.touch(id);
+    touch();
+    try {
+      return await work({ id, host: hosts.get(row.host_id), touch });
+    } catch (error) {
+      throw await this.#asLost(row, error);
+    } finally {
+      touch();
+    }
+  }
+
+  /** A host that does not have, or does not run, what our row says it runs, is right: it has lost it. */
+  async #asLost(row: CapsuleRow, error: unknown): Promise<unknown> {
+    const gone =
+      error instanceof WrennError &&
+      (error.code === "invalid_state" || (error.code === "not_found" && error.field === "id"));
+    if (!gone) return error;
+    const { store, logger } = this.#parts;
+    const lost = await store.move(row, "error", { reason: "lost" });
+    logger.warn({ capsule: row.id, err: error }, "the host has lost a capsule");
+    const now = lost ?? (await store.find(row.team_id, row.id));
+    return notRunning(row.id, now?.state ?? "stopped");
+  }
+}
+
+/** A running capsule, for the length of one request. */
+export interface UsedCapsule {
+  id: string;
+  host: Host;
+  /** Notes that something reaches it: for what takes long. */
+  touch(): void;
+}
+
+function notRunning(id: string, state: string): WrennError {
+  return new WrennError("invalid_state", `capsule ${id} is in state "${state}", it has to be running`);
+}
+
+/** Clients send 0 for "what is usual". */
+function checkSize(body: CreateCapsuleBody): CapsuleSize {
+  const size = {
+    vcpus: body.vcpus > 0 ? body.vcpus : defaultVcpus,
+    memoryMib: body.memory_mb > 0 ? body.memory_mb : defaultMemoryMib,
+  };
+  const problem = sizeProblem(size);
+  if (!problem) return size;
+  const field = problem.part === "vcpus" ? "vcpus" : "memory_mb";
+  throw new WrennError("invalid_request", `${field} must be one of ${problem.choices.join(", ")}`, { field });
+}
+
+/** Refuses a template that the host does not have before anything is made of it. */
+async function checkTemplate(template: string, host: Host): Promise<void> {
+  // A host that cannot be asked cannot create either, and that is where it is told.
+  if (await host.hasTemplate(template).catch(() => true)) return;
+  const { templates } = await host.describe();
+  const sentence = `there is no template "${template}"; there is ${templates.join(", ") || "none yet"}`;
+  throw new WrennError("not_found", sentence, { field: "template" });
+}

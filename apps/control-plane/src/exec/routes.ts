@@ -1,0 +1,35 @@
+import { BackgroundProcess, CapsuleParams, ExecBody, ExecResult } from "@wrenn/contracts/rest";
+import { type Api, errorResponses } from "../api.ts";
+import type { CapsuleService } from "../capsules/service.ts";
+import { clientGone } from "../client-gone.ts";
+import { runBackground, runForeground } from "./service.ts";
+import { checkExec } from "./validate.ts";
+
+export function execRoutes(api: Api, capsules: CapsuleService): void {
+  api.post(
+    "/v1/capsules/:id/exec",
+    {
+      schema: {
+        operationId: "exec",
+        tags: ["exec"],
+        summary: "Run a command",
+        description: "Answers when the command has ended, or at once when it runs in the background.",
+        params: CapsuleParams,
+        body: ExecBody,
+        response: { 200: ExecResult, 202: BackgroundProcess, ...errorResponses(400, 404, 409, 502, 504) },
+      },
+    },
+    async (request, reply) => {
+      const { body, caller, params } = request;
+      checkExec(body);
+      if (body.background) {
+        const started = await capsules.use(caller.teamId, params.id, (capsule) =>
+          runBackground(capsule, body),
+        );
+        return reply.code(202).send(started);
+      }
+      const gone = clientGone(reply);
+      return capsules.use(caller.teamId, params.id, (capsule) => runForeground(capsule, body, gone));
+    },
+  );
+}

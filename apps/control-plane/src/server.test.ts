@@ -1,0 +1,142 @@
+import { isId } from "@wrenn/contracts";
+import type { ErrorBody } from "@wrenn/contracts/rest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startTestControlPlane, type TestControlPlane } from "./testing/control-plane.ts";
+import { startTestPostgres, type TestPostgres } from "./testing/postgres.ts";
+
+let postgres: TestPostgres;
+let cp: TestControlPlane;
+beforeAll(async () => {
+  postgres = await startTestPostgres();
+  cp = await startTestControlPlane(postgres);
+});
+afterAll(async () => {
+  await cp[Symbol.asyncDispose]();
+  await postgres[Symbol.asyncDispose]();
+});
+
+describe("an error", () => {
+  const send = (payload: string, contentType = "application/json") =>
+    cp.inject({
+      method: "POST",
+      url: "/v1/capsules",
+      headers: { "x-api-key": cp.apiKey, "content-type": contentType },
+      payload,
+    });
+
+  test("has one shape, with the id that the log has", async () => {
+    const response = await send("{");
+    expect(response.statusCode).toBe(400);
+    const { error } = response.json<ErrorBody>();
+    expect(error).toMatchObject({ code: "invalid_request", message: "the body is not valid JSON" });
+    expect(error.request_id).toBe(response.headers["x-request-id"]);
+    expect(isId("request", error.request_id ?? "")).toBe(true);
+  });
+
+  test("says what is wrong with a body before anything is made of it", async () => {
+    const wrong: [string, string, number, string][] = [
+      ["[1]", "application/json", 400, "invalid_request"],
+      ["5", "application/json", 400, "invalid_request"],
+      ['{"__proto__": {"x": 1}}', "application/json", 400, "invalid_request"],
+      [`{"template": "${"x".repeat(1024 * 1024)}"}`, "application/json", 413, "payload_too_large"],
+      ["template=x", "application/x-www-form-urlencoded", 415, "unsupported_media_type"],
+    ];
+    for (const [payload, type, status, code] of wrong) {
+      const response = await send(payload, type);
+      expect(response.statusCode, payload.slice(0, 40)).toBe(status);
+      expect(response.json<ErrorBody>().error.code).toBe(code);
+    }
+  });
+
+  test("is a 404 for what there is not, whatever it is called", async () => {
+    for (const url of ["/", "/v1", "/v2/capsules", "/v1/capsules/x/y", "/%00", "/v1/capsules?x=%ff"]) {
+      const response = await cp.inject({ method: "PUT", url });
+      expect(response.statusCode, url).toBe(404);
+      expect(response.json<ErrorBody>().error.code).toBe("not_found");
+    }
+    expect((await cp.inject({ url: "/%zz" })).statusCode).toBe(400);
+  });
+
+  test("that is a defect tells nothing but where to look", async () => {
+    await cp.database.pool.query("ALTER TABLE capsules RENAME TO elsewhere");
+    try {
+      const response = await cp.request("GET", "/v1/capsules");
+      expect(response.statusCode).toBe(500);
+      expect(response.json<ErrorBody>().error.code).toBe("internal_error");
+      expect(response.body).not.toMatch(/capsules|relation|sql/i);
+    } finally {
+      await cp.database.pool.query("ALTER TABLE elsewhere RENAME TO capsules");
+    }
+  });
+});
+
+test("a caller may name its request, if the name is fit for a log", async () => {
+  const ask = async (id: string) =>
+    (await cp.inject({ url: "/health", headers: { "x-request-id": id } })).headers["x-request-id"];
+  expect(await ask("trace-1.2:3_A")).toBe("trace-1.2:3_A");
+  for (const unfit of ["", "a b", "x".repeat(129), '{"a":1}']) {
+    expect(isId("request", String(await ask(unfit))), unfit).toBe(true);
+  }
+});
+
+describe("the description", () => {
+  test("is OpenAPI 3.1 with an id, errors and an access rule for every operation", async () => {
+    const document = (await cp.inject({ url: "/openapi.json" })).json();
+    expect(document.openapi).toBe("3.1.0");
+    const operations = Object.values<Record<string, Record<string, unknown>>>(document.paths).flatMap(
+      (path) => Object.values(path),
+    );
+    const ids = operations.map(({ operationId }) => operationId);
+    expect(ids.sort()).toEqual(
+      [
+        ...["createCapsule", "destroyCapsule", "exec", "getCapsule", "health", "listCapsules"],
+        ...["listFiles", "readFile", "ready", "writeFile"],
+      ].sort(),
+    );
+    expect(Object.keys(document.components.securitySchemes)).toEqual(["apiKey", "bearer"]);
+    for (const { operationId, responses, security } of operations) {
+      if (security) continue; // says that it needs none
+      expect(Object.keys(responses as object), String(operationId)).toEqual(
+        expect.arrayContaining(["401", "503"]),
+      );
+    }
+    for (const [, name] of JSON.stringify(document).matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
+      expect(document.components.schemas, name).toHaveProperty([name ?? ""]);
+    }
+  });
+
+  test("is a page that loads nothing from elsewhere", async () => {
+    const page = await cp.inject({ url: "/docs/" });
+    expect(page.statusCode).toBe(200);
+    expect(page.headers["content-security-policy"]).toContain("default-src 'self'");
+    expect(page.body).not.toMatch(/(src|href)\s*=\s*"(https?:)?\/\//);
+    const script = /src="([^"]+)"/.exec(page.body)?.[1] ?? "";
+    expect((await cp.inject({ url: `/docs/${script}` })).statusCode).toBe(200);
+  });
+});
+
+test("a client that keeps its connection is told when this control plane goes down", async () => {
+  const other = await startTestControlPlane(postgres);
+  const url = await other.api.listen({ host: "127.0.0.1", port: 0 });
+  const hold = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  const id = await other.runningCapsule();
+  other.agent.answers = {
+    listDirectory: async () => {
+      held.resolve();
+      await hold.promise;
+      return {};
+    },
+  };
+  const body = JSON.stringify({ path: "/" });
+  const headers = { "x-api-key": other.apiKey, "content-type": "application/json" };
+  const underWay = fetch(`${url}/v1/capsules/${id}/files/list`, { method: "POST", headers, body });
+  await held.promise;
+  const closing = other.api.close();
+  const late = await other.request("GET", "/v1/capsules").catch((error: unknown) => error);
+  expect(late instanceof Error || (late as { statusCode: number }).statusCode === 503).toBe(true);
+  hold.resolve();
+  expect((await underWay).status).toBe(200);
+  await closing;
+  await other[Symbol.asyncDispose]();
+});

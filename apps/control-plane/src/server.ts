@@ -1,0 +1,79 @@
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import { WrennError } from "@wrenn/contracts";
+import { Capsule, ErrorBody } from "@wrenn/contracts/rest";
+import type { Logger } from "@wrenn/daemon";
+import { type FastifyBaseLogger, fastify, LogController } from "fastify";
+import type { Kysely } from "kysely";
+import type { Api } from "./api.ts";
+import { makeAuthenticate } from "./auth/authenticate.ts";
+import type { BackgroundTasks } from "./background-tasks.ts";
+import { capsuleRoutes } from "./capsules/routes.ts";
+import type { CapsuleService } from "./capsules/service.ts";
+import type { Schema } from "./database/schema.ts";
+import { handleError, handleNotFound } from "./errors/error-handler.ts";
+import { execRoutes } from "./exec/routes.ts";
+import { fileRoutes } from "./files/routes.ts";
+import { acceptAbsentFields } from "./json-body.ts";
+import { documentationRoutes, registerOpenApi } from "./meta/openapi.ts";
+import { metaRoutes } from "./meta/routes.ts";
+import { nameAndLogRequests, requestId } from "./requests.ts";
+
+export interface ServerParts {
+  kysely: Kysely<Schema>;
+  capsules: CapsuleService;
+  background: BackgroundTasks;
+  logger: Logger;
+}
+
+const maxJsonBytes = 1024 * 1024;
+
+/** Makes the HTTP server with all its routes. It does not listen yet. */
+export async function buildServer(parts: ServerParts): Promise<Api> {
+  const logger: FastifyBaseLogger = parts.logger;
+  const api: Api = fastify({
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true }), // ours is one line per request
+    genReqId: requestId,
+    bodyLimit: maxJsonBytes,
+    return503OnClosing: false, // ours says so as every other error does
+    forceCloseConnections: "idle",
+    routerOptions: { maxParamLength: 256 },
+    // Nothing is guessed: "1" is not a number. Fields we do not know are dropped, since clients are of many ages.
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: true, useDefaults: true } },
+  });
+  api.setErrorHandler(handleError);
+  api.setNotFoundHandler(handleNotFound);
+  nameAndLogRequests(api);
+  refuseWhileClosing(api);
+  acceptAbsentFields(api);
+  api.addSchema(Capsule);
+  api.addSchema(ErrorBody);
+
+  await registerOpenApi(api);
+  metaRoutes(api, parts.kysely);
+  await api.register((scope, _options, done) => {
+    scope.decorateRequest("caller");
+    scope.addHook("onRequest", makeAuthenticate(parts.kysely, parts.background));
+    const authenticated = scope.withTypeProvider<TypeBoxTypeProvider>();
+    capsuleRoutes(authenticated, parts.capsules);
+    execRoutes(authenticated, parts.capsules);
+    fileRoutes(authenticated, parts.capsules);
+    done();
+  });
+  await documentationRoutes(api);
+  await api.ready();
+  return api;
+}
+
+/** Connections that are kept alive may still bring requests after we have begun to end. */
+function refuseWhileClosing(api: Api): void {
+  let closing = false;
+  api.addHook("preClose", async () => {
+    closing = true;
+  });
+  api.addHook("onRequest", async (_request, reply) => {
+    if (!closing) return;
+    reply.header("connection", "close");
+    throw new WrennError("shutting_down", "this control plane is going down; try again");
+  });
+}

@@ -1,0 +1,78 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { announceReady, dialUrl, type Logger } from "@wrenn/daemon";
+import { startEmbeddedPostgres } from "@wrenn/postgres";
+import type { ControlPlaneConfig } from "./config.ts";
+import { connectDatabase, type Database, waitForDatabase } from "./database/connect.ts";
+import { migrate, readMigrations } from "./database/migrate.ts";
+import { startReconciler } from "./hosts/reconciler.ts";
+import { closeServer, listen } from "./listen.ts";
+import { ensureOwner } from "./owner/service.ts";
+import { buildServer } from "./server.ts";
+import { openServices } from "./services.ts";
+
+/** What the control plane needs of the process it runs in. */
+export interface Surroundings {
+  /** Gives up starting. */
+  signal: AbortSignal;
+  /** Ends the process: something that it cannot do without is gone. */
+  end(reason: string, error: unknown): void;
+}
+
+const databaseWaitMs = 30_000;
+
+/** Starts everything, in order; disposing of the result ends it in the opposite order. */
+export async function startControlPlane(
+  config: ControlPlaneConfig,
+  logger: Logger,
+  surroundings: Surroundings,
+): Promise<AsyncDisposable> {
+  const { signal } = surroundings;
+  await using stack = new AsyncDisposableStack();
+  await mkdir(config.wrennDir, { recursive: true });
+  const url = config.databaseUrl ?? (await startDatabase(config, logger, surroundings, stack));
+  const database = stack.use(connectDatabase(url, logger));
+  await prepareDatabase(database, url, config, logger, signal);
+  const { kysely } = database;
+
+  const { capsules, background, reconciling } = await openServices(kysely, config, logger, stack);
+  stack.use(startReconciler(reconciling));
+  const api = await buildServer({ kysely, capsules, background, logger });
+  stack.defer(() => closeServer(api));
+  signal.throwIfAborted();
+  const address = await listen(api, config.listenAddress);
+  announceReady(dialUrl(address));
+  return stack.move();
+}
+
+async function startDatabase(
+  config: ControlPlaneConfig,
+  logger: Logger,
+  { signal, end }: Surroundings,
+  stack: AsyncDisposableStack,
+): Promise<string> {
+  const dir = join(config.wrennDir, "postgres");
+  const postgres = stack.use(await startEmbeddedPostgres({ dir, logger, signal }));
+  let stopping = false;
+  stack.defer(() => {
+    stopping = true;
+  });
+  void postgres.exited.then((exit) => {
+    if (!stopping)
+      end("PostgreSQL has ended", new Error(`PostgreSQL ended with ${exit.signal ?? exit.code}`));
+  });
+  return postgres.databaseUrl;
+}
+
+async function prepareDatabase(
+  database: Database,
+  url: string,
+  config: ControlPlaneConfig,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  await waitForDatabase(database, { url, timeoutMs: databaseWaitMs, signal });
+  await migrate(database.pool, await readMigrations(), logger);
+  const print = (text: string): void => void process.stdout.write(text);
+  await ensureOwner(database.kysely, { ownerFile: config.ownerFile, logger, print });
+}

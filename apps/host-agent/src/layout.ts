@@ -1,0 +1,37 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+
+/** Where things lie below `$WRENN_DIR`. */
+export interface Layout {
+  readonly root: string;
+  readonly kernels: string;
+  readonly images: string;
+  /** Boot snapshots, one immutable directory each. */
+  readonly snapshots: string;
+  /** Disk layers, each at its final path from birth. */
+  readonly layers: string;
+  /** Run directories of machines: sockets and logs, gone with the machine. */
+  readonly machines: string;
+  /** Token that the control plane shows to this agent. */
+  readonly hostToken: string;
+}
+
+export function layoutOf(root: string): Layout {
+  return {
+    root,
+    kernels: join(root, "kernels"),
+    images: join(root, "images"),
+    snapshots: join(root, "snapshots"),
+    layers: join(root, "layers"),
+    machines: join(root, "machines"),
+    hostToken: join(root, "host-token"),
+  };
+}
+
+/** Makes the directories that the agent writes to; only root and the agent look into them. */
+export async function makeDirectories(layout: Layout): Promise<void> {
+  await mkdir(layout.root, { recursive: true, mode: 0o755 });
+  for (const dir of [layout.snapshots, layout.layers, layout.machines]) {
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+  }
+}

@@ -1,0 +1,86 @@
+import { open } from "node:fs/promises";
+import { WrennError } from "@wrenn/contracts";
+import { runCommand } from "@wrenn/daemon";
+import type { NetworkSlot } from "../../network/slot.ts";
+import type { BootSpec, DiskLayer, Machine, MachineSpec, RestoreSpec, Vmm } from "../vmm.ts";
+import { commandLine } from "./command-line.ts";
+import { hostTscKhz, kernelArgs } from "./kernel-args.ts";
+import { consolePath, QemuMachine } from "./qemu-machine.ts";
+
+const binary = "qemu-system-x86_64";
+
+/** QEMU's `microvm` with software emulation: runs anywhere, and restores a snapshot in tens of milliseconds. */
+export class QemuDriver implements Vmm {
+  readonly name = "qemu-tcg";
+  readonly network = "slot";
+  readonly version: string;
+  readonly #tscKhz: number;
+
+  private constructor(version: string, tscKhz: number) {
+    this.version = version;
+    this.#tscKhz = tscKhz;
+  }
+
+  /** @throws {WrennError} `vmm_missing` when QEMU is not installed. */
+  static async open(): Promise<QemuDriver> {
+    const { stdout } = await runCommand(binary, ["--version"]);
+    const version = /version (\S+( \([^)]*\))?)/.exec(stdout)?.[1];
+    if (!version) throw new WrennError("vmm_missing", `${binary} does not tell its version; reinstall it`);
+    return new QemuDriver(version, await hostTscKhz());
+  }
+
+  async boot(spec: BootSpec, signal: AbortSignal): Promise<Machine> {
+    const base: DiskLayer = { path: spec.rootfsPath, format: "raw" };
+    const own = await makeOverlay(spec, base, signal);
+    await using stateFile = await open(spec.deviceStatePath, "wx", 0o600);
+    const args = commandLine({
+      size: spec.size,
+      memoryPath: spec.memoryPath,
+      sharedMemory: true,
+      diskLayers: [base, own],
+      boot: {
+        kernelPath: spec.kernelPath,
+        initramfsPath: spec.initramfsPath,
+        kernelArgs: kernelArgs(this.#tscKhz, spec.bootTokenSha256),
+        consolePath: consolePath(spec.runDir),
+      },
+    });
+    return await QemuMachine.launch(
+      { binary, args, runDir: spec.runDir, slot: slotOf(spec), stateFile },
+      signal,
+    );
+  }
+
+  async restore(spec: RestoreSpec, signal: AbortSignal): Promise<Machine> {
+    const layers = spec.snapshot.diskLayers;
+    const top = layers.at(-1);
+    if (!top) throw new WrennError("image_corrupt", `the snapshot for ${spec.id} names no disk`);
+    const own = await makeOverlay(spec, top, signal);
+    await using stack = new AsyncDisposableStack();
+    const stateFile = stack.use(await open(spec.snapshot.deviceStatePath, "r"));
+    const args = commandLine({
+      size: spec.size,
+      memoryPath: spec.snapshot.memoryPath,
+      sharedMemory: false,
+      diskLayers: [...layers, own],
+    });
+    const launch = { binary, args, runDir: spec.runDir, slot: slotOf(spec), stateFile };
+    const machine = stack.use(await QemuMachine.launch(launch, signal));
+    await machine.resume();
+    stack.move();
+    await stateFile.close();
+    return machine;
+  }
+}
+
+/** The machine's own copy-on-write layer on top of the layer below. */
+async function makeOverlay(spec: MachineSpec, below: DiskLayer, signal: AbortSignal): Promise<DiskLayer> {
+  const backing = ["-b", below.path, "-F", below.format];
+  await runCommand("qemu-img", ["create", "-q", "-f", "qcow2", ...backing, spec.diskPath], { signal });
+  return { path: spec.diskPath, format: "qcow2" };
+}
+
+function slotOf(spec: MachineSpec): NetworkSlot {
+  if (!spec.slot) throw new RangeError("a QEMU machine needs a network slot");
+  return spec.slot;
+}

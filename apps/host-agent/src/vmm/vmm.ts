@@ -1,0 +1,82 @@
+import type { CapsuleSize } from "@wrenn/contracts";
+import type { NetworkSlot } from "../network/slot.ts";
+
+/** A virtual machine monitor: one interface, and one conformance suite that every driver passes. */
+export interface Vmm {
+  /** Driver and accelerator: `qemu-tcg`, `simulated`. */
+  readonly name: string;
+  /** Build of the monitor. A snapshot is restored by the build that made it. */
+  readonly version: string;
+  /** Whether a machine needs a network slot, or brings a network of its own. */
+  readonly network: "slot" | "none";
+
+  /** Boots a kernel. The caller snapshots the machine and throws it away; nobody works in it. */
+  boot(spec: BootSpec, signal: AbortSignal): Promise<Machine>;
+  /** Starts a machine from a snapshot with a disk of its own on top of the snapshot's. */
+  restore(spec: RestoreSpec, signal: AbortSignal): Promise<Machine>;
+}
+
+/** What every machine is made with. */
+export interface MachineSpec {
+  /** Names the machine in errors. */
+  readonly id: string;
+  /** A directory of this machine alone, for its sockets and logs; it exists and is removed by the caller. */
+  readonly runDir: string;
+  /** Path at which the machine's own disk layer is made; removed by the caller. */
+  readonly diskPath: string;
+  readonly size: CapsuleSize;
+  /** Absent exactly when the driver's `network` is `none`. */
+  readonly slot: NetworkSlot | undefined;
+}
+
+export interface BootSpec extends MachineSpec {
+  readonly kernelPath: string;
+  readonly initramfsPath: string;
+  /** Read-only ext4 image that the disk layer stands on. */
+  readonly rootfsPath: string;
+  /** Files that are made to hold the guest's memory and, once it is saved, its devices. */
+  readonly memoryPath: string;
+  readonly deviceStatePath: string;
+  /** Hex digest of the token that the guest agent accepts until the machine is claimed. */
+  readonly bootTokenSha256: string;
+}
+
+export interface RestoreSpec extends MachineSpec {
+  readonly snapshot: MachineSnapshot;
+}
+
+/** A stopped machine on disk. Immutable, shared by every machine restored from it. */
+export interface MachineSnapshot {
+  readonly memoryPath: string;
+  readonly deviceStatePath: string;
+  /** The disk, lowest layer first: the raw image, then the layers on top of it. */
+  readonly diskLayers: readonly DiskLayer[];
+}
+
+export interface DiskLayer {
+  readonly path: string;
+  readonly format: "raw" | "qcow2";
+}
+
+/** How a machine ended. */
+export interface MachineExit {
+  readonly code: number | null;
+  readonly signal: string | null;
+  /** Last lines that the monitor wrote. */
+  readonly lastWords: string;
+}
+
+/** A running machine. Disposing of it kills it and waits until it is gone. */
+export interface Machine extends AsyncDisposable {
+  readonly pid: number;
+  /** Base URL of the guest agent, as this host dials it. */
+  readonly guestUrl: string;
+  /** Whether the guest has a kernel of its own whose clock, host name and random pool may be set. */
+  readonly ownsKernel: boolean;
+  /** Resolves once, when the machine has ended for whatever reason. */
+  readonly exited: Promise<MachineExit>;
+  /** Stops a booted guest, completes the snapshot at the paths of its {@link BootSpec}, and ends the machine. */
+  saveAndEnd(): Promise<void>;
+  /** Last lines of the guest's console, for a machine that does not answer. */
+  consoleTail(): Promise<string>;
+}

@@ -1,0 +1,133 @@
+//! From a request to its handler. The token is checked here, in front of everything but the health probe, so
+//! that no route can forget it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use connectrpc::{ConnectError, ConnectRpcBody, ConnectRpcService, Limits, Router};
+use futures_util::FutureExt;
+use http::{HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use tower_service::Service;
+
+use crate::defaults::SharedDefaults;
+use crate::fault::{Fault, Kind, Outcome};
+use crate::init::{Init, Initializer, Kernel};
+use crate::proto::filesystem::FilesystemExt;
+use crate::proto::process::ProcessExt;
+use crate::reply::{self, Reply};
+use crate::token::{Token, TokenDigest};
+use crate::{files, filesystem, process, users};
+
+const MAX_INIT_BYTES: usize = 4 << 20;
+/// An input message carries at most this much; more goes in several.
+const MAX_MESSAGE_BYTES: usize = 16 << 20;
+const RPC_PREFIXES: [&str; 2] = ["/process.Process/", "/filesystem.Filesystem/"];
+
+pub struct App {
+    token: Arc<Token>,
+    defaults: Arc<SharedDefaults>,
+    initializer: Arc<Initializer>,
+    pub processes: Arc<process::Table>,
+    rpc: ConnectRpcService<Router>,
+}
+
+impl App {
+    pub fn new(digest: TokenDigest) -> Self {
+        let token = Arc::new(Token::new(digest));
+        let defaults = Arc::new(SharedDefaults::default());
+        let processes = Arc::new(process::Table::default());
+        let process = process::Service::new(Arc::clone(&processes), Arc::clone(&defaults));
+        let filesystem = filesystem::Service::new(Arc::clone(&defaults));
+        let router = Arc::new(filesystem).register(Arc::new(process).register(Router::new()));
+        let limits = Limits::default()
+            .with_max_request_body_size(MAX_MESSAGE_BYTES * 2)
+            .with_max_message_size(MAX_MESSAGE_BYTES);
+        Self {
+            initializer: Arc::new(Initializer::new(Box::new(Kernel), Arc::clone(&token), Arc::clone(&defaults))),
+            rpc: ConnectRpcService::new(router).with_limits(limits),
+            token,
+            defaults,
+            processes,
+        }
+    }
+
+    /// Answers one request. A panic in a handler is that request's failure only.
+    pub async fn handle(&self, request: Request<Incoming>) -> Reply {
+        match AssertUnwindSafe(self.route(request)).catch_unwind().await {
+            Ok(reply) => reply,
+            Err(_) => reply::fault(&Fault::internal("the request failed unexpectedly")),
+        }
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Reply {
+        let path = request.uri().path();
+        if path == "/health" && request.method() == Method::GET {
+            return health();
+        }
+        let is_rpc = RPC_PREFIXES.iter().any(|prefix| path.starts_with(prefix));
+        if !self.token.accepts(request.headers()) {
+            return unauthenticated(&request, is_rpc);
+        }
+        if is_rpc {
+            return self.call(request).await;
+        }
+        self.rest(request).await.unwrap_or_else(|fault| reply::fault(&fault))
+    }
+
+    async fn rest(&self, request: Request<Incoming>) -> Outcome<Reply> {
+        match (request.uri().path(), request.method()) {
+            ("/files", &Method::GET) => files::download(request, &self.defaults).await,
+            ("/files", &Method::POST) => files::upload(request, &self.defaults).await,
+            ("/init", &Method::POST) => self.init(request).await,
+            ("/health" | "/files" | "/init", method) => {
+                Err(Fault::new(Kind::MethodNotAllowed, format!("method {method} is not allowed here")))
+            }
+            (path, _) => Err(Fault::new(Kind::NotFound, format!("no route {path}"))),
+        }
+    }
+
+    async fn init(&self, request: Request<Incoming>) -> Outcome<Reply> {
+        let body = Limited::new(request.into_body(), MAX_INIT_BYTES).collect().await;
+        let body = body.map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() {
+                return Fault::new(Kind::TooLarge, format!("body: must be at most {MAX_INIT_BYTES} bytes"));
+            }
+            Fault::invalid("body: could not be read to its end")
+        })?;
+        let bytes = body.to_bytes();
+        let initializer = Arc::clone(&self.initializer);
+        users::blocking(move || initializer.apply(Init::parse(&bytes)?)).await?;
+        Ok(reply::empty(StatusCode::NO_CONTENT))
+    }
+
+    async fn call(&self, request: Request<Incoming>) -> Reply {
+        let mut service = self.rpc.clone();
+        let Ok(response) = service.call(request).await;
+        response.map(boxed)
+    }
+}
+
+/// A whole message is boxed as such, because then its length is known.
+fn boxed(body: ConnectRpcBody) -> reply::Body {
+    match body {
+        ConnectRpcBody::Full(body) => body.map_err(|never| match never {}).boxed_unsync(),
+        other => other.map_err(|never| match never {}).boxed_unsync(),
+    }
+}
+
+fn health() -> Reply {
+    let mut reply = reply::empty(StatusCode::NO_CONTENT);
+    reply.headers_mut().insert("x-envd-version", HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
+    reply
+}
+
+fn unauthenticated(request: &Request<Incoming>, is_rpc: bool) -> Reply {
+    let message = "x-access-token: missing or wrong";
+    if !is_rpc {
+        return reply::fault(&Fault::new(Kind::Unauthenticated, message));
+    }
+    let response = ConnectError::unauthenticated(message).into_http_response(request.headers());
+    response.map(boxed)
+}

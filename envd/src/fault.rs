@@ -1,0 +1,139 @@
+//! The one catalogue of what can go wrong with a request. Each protocol's edge maps a [`Fault`] to its own
+//! status; nothing is ever decided by the text of a message.
+
+use std::io;
+
+use connectrpc::{ConnectError, ErrorCode};
+use http::StatusCode;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    InvalidArgument,
+    Unauthenticated,
+    PermissionDenied,
+    NotFound,
+    MethodNotAllowed,
+    AlreadyExists,
+    FailedPrecondition,
+    NoSpace,
+    TooLarge,
+    DeadlineExceeded,
+    Unimplemented,
+    Internal,
+}
+
+/// Why a request failed; the message names the field and says what to do.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub kind: Kind,
+    pub message: String,
+}
+
+pub type Outcome<T> = Result<T, Fault>;
+
+impl Fault {
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Kind::InvalidArgument, message)
+    }
+
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Kind::Internal, message)
+    }
+
+    /// Maps an error of the operating system; `subject` is the field or path it happened to.
+    pub fn io(subject: &str, error: &io::Error) -> Self {
+        Self::new(kind_of(error), format!("{subject}: {}", reason(error)))
+    }
+
+    pub fn http_status(&self) -> StatusCode {
+        match self.kind {
+            Kind::InvalidArgument | Kind::FailedPrecondition => StatusCode::BAD_REQUEST,
+            Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Kind::PermissionDenied => StatusCode::FORBIDDEN,
+            Kind::NotFound => StatusCode::NOT_FOUND,
+            Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Kind::AlreadyExists => StatusCode::CONFLICT,
+            Kind::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
+            Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+            Kind::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+            Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<Fault> for ConnectError {
+    fn from(fault: Fault) -> Self {
+        let code = match fault.kind {
+            Kind::InvalidArgument => ErrorCode::InvalidArgument,
+            Kind::Unauthenticated => ErrorCode::Unauthenticated,
+            Kind::PermissionDenied => ErrorCode::PermissionDenied,
+            Kind::NotFound => ErrorCode::NotFound,
+            Kind::AlreadyExists => ErrorCode::AlreadyExists,
+            Kind::FailedPrecondition => ErrorCode::FailedPrecondition,
+            Kind::NoSpace | Kind::TooLarge => ErrorCode::ResourceExhausted,
+            Kind::DeadlineExceeded => ErrorCode::DeadlineExceeded,
+            Kind::MethodNotAllowed | Kind::Unimplemented => ErrorCode::Unimplemented,
+            Kind::Internal => ErrorCode::Internal,
+        };
+        ConnectError::new(code, fault.message)
+    }
+}
+
+fn kind_of(error: &io::Error) -> Kind {
+    match error.kind() {
+        io::ErrorKind::NotFound => Kind::NotFound,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Kind::PermissionDenied,
+        io::ErrorKind::AlreadyExists => Kind::AlreadyExists,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::NoSpace,
+        io::ErrorKind::NotADirectory
+        | io::ErrorKind::IsADirectory
+        | io::ErrorKind::InvalidInput
+        | io::ErrorKind::InvalidFilename
+        | io::ErrorKind::ArgumentListTooLong => Kind::InvalidArgument,
+        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::CrossesDevices => Kind::FailedPrecondition,
+        // ELOOP has no stable ErrorKind.
+        _ if error.raw_os_error() == Some(libc::ELOOP) => Kind::InvalidArgument,
+        _ => Kind::Internal,
+    }
+}
+
+/// The kernel's words without Rust's "(os error N)".
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error ") {
+        Some(end) => text[..end].to_lowercase(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_system_have_their_own_status() {
+        for (errno, status, code) in [
+            (libc::ENOENT, 404, ErrorCode::NotFound),
+            (libc::EACCES, 403, ErrorCode::PermissionDenied),
+            (libc::EPERM, 403, ErrorCode::PermissionDenied),
+            (libc::EROFS, 403, ErrorCode::PermissionDenied),
+            (libc::ENOTDIR, 400, ErrorCode::InvalidArgument),
+            (libc::ELOOP, 400, ErrorCode::InvalidArgument),
+            (libc::ENAMETOOLONG, 400, ErrorCode::InvalidArgument),
+            (libc::ENOSPC, 507, ErrorCode::ResourceExhausted),
+            (libc::EDQUOT, 507, ErrorCode::ResourceExhausted),
+            (libc::EXDEV, 400, ErrorCode::FailedPrecondition),
+            (libc::EIO, 500, ErrorCode::Internal),
+        ] {
+            let fault = Fault::io("path", &io::Error::from_raw_os_error(errno));
+            assert_eq!(fault.http_status().as_u16(), status, "{errno}");
+            assert!(fault.message.starts_with("path: ") && !fault.message.contains("os error"), "{}", fault.message);
+            assert_eq!(ConnectError::from(fault).code, code, "{errno}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The query of `/files`.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Uri};
+
+use crate::defaults::SharedDefaults;
+use crate::fault::{Fault, Outcome};
+use crate::users::{self, User};
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    pub path: Option<String>,
+    pub username: Option<String>,
+}
+
+impl Query {
+    /// Other parameters are ignored.
+    pub fn parse(uri: &Uri) -> Outcome<Self> {
+        let mut query = Self::default();
+        for pair in uri.query().unwrap_or_default().split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let field = match name {
+                "path" => &mut query.path,
+                "username" => &mut query.username,
+                _ => continue,
+            };
+            let value = decode(value).ok_or_else(|| Fault::invalid(format!("{name}: not percent-encoded UTF-8")))?;
+            *field = (!value.is_empty()).then_some(value);
+        }
+        Ok(query)
+    }
+
+    /// The user of the query, of the Basic credentials, or the default one.
+    pub async fn user(&self, headers: &HeaderMap, defaults: &SharedDefaults) -> Outcome<Arc<User>> {
+        let name = match &self.username {
+            Some(name) => name.clone(),
+            None => users::requested(headers)?.unwrap_or_else(|| defaults.user()),
+        };
+        users::blocking(move || users::resolve(&name)).await
+    }
+}
+
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let high = char::from(rest.next()?).to_digit(16)?;
+                let low = char::from(rest.next()?).to_digit(16)?;
+                u8::try_from(high * 16 + low).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &str) -> Outcome<Query> {
+        Query::parse(&format!("/files?{query}").parse().expect("uri"))
+    }
+
+    #[test]
+    fn decodes_what_browsers_and_libraries_encode() {
+        let query = parse("path=%2Ftmp%2Fa+b%2Bc%C3%A9&username=user&signature=x").expect("query");
+        assert_eq!(query.path.as_deref(), Some("/tmp/a b+cé"));
+        assert_eq!(query.username.as_deref(), Some("user"));
+        assert_eq!(parse("path=&username").expect("query"), Query::default());
+        assert_eq!(Query::parse(&"/files".parse().expect("uri")).expect("query"), Query::default());
+    }
+
+    #[test]
+    fn refuses_broken_encodings() {
+        for query in ["path=%", "path=%zz", "path=%ff"] {
+            assert!(parse(query).expect_err(query).message.starts_with("path: "));
+        }
+    }
+}

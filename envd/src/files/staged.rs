@@ -1,0 +1,198 @@
+//! A file that appears whole or not at all: written beside its target under a passing name, then renamed over
+//! it. The directory is held open, so the name cannot come to mean another place meanwhile.
+
+use std::ffi::CString;
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::download::check_regular;
+use crate::fault::{Fault, Outcome};
+use crate::paths;
+
+const NEW_FILE_MODE: u32 = 0o644;
+
+pub struct Staged {
+    pub file: Arc<File>,
+    directory: OwnedFd,
+    passing: CString,
+    name: CString,
+    mode: u32,
+    committed: bool,
+}
+
+impl Staged {
+    /// Makes missing parents and the passing file. Blocks; runs with the rights of the user who shall own them.
+    pub fn create(path: &Path) -> Outcome<Self> {
+        let fault = |error: io::Error| Fault::io(&paths::display(path), &error);
+        let (path, mode) = target(path)?;
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(Fault::invalid(format!("path: {} is a directory", path.display())));
+        };
+        DirBuilder::new().recursive(true).mode(0o755).create(parent).map_err(|error| parent_fault(parent, &error))?;
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        let directory = fs::OpenOptions::new().read(true).custom_flags(flags).open(parent).map_err(fault)?.into();
+        let passing = passing_name().map_err(fault)?;
+        let file = create_in(&directory, &passing).map_err(fault)?;
+        Ok(Self {
+            file: Arc::new(file),
+            directory,
+            passing,
+            name: CString::new(name.as_bytes()).map_err(|_| Fault::invalid("path: must not contain NUL"))?,
+            mode,
+            committed: false,
+        })
+    }
+
+    /// Puts the file in its place. Blocks; runs with the rights of the same user.
+    pub fn commit(mut self) -> io::Result<()> {
+        self.file.set_permissions(fs::Permissions::from_mode(self.mode))?;
+        // Content before name: after a power cut the name must not lead to a file without its bytes.
+        self.file.sync_all()?;
+        let directory = self.directory.as_raw_fd();
+        // SAFETY: both names are NUL-terminated and alive, the descriptor is open.
+        let result = unsafe { libc::renameat(directory, self.passing.as_ptr(), directory, self.name.as_ptr()) };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        self.committed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.committed {
+            // SAFETY: the name is NUL-terminated and alive, the descriptor is open. A failure leaves a file that
+            // nobody refers to, and there is nobody to tell.
+            unsafe { libc::unlinkat(self.directory.as_raw_fd(), self.passing.as_ptr(), 0) };
+        }
+    }
+}
+
+/// Follows a symbolic link to the file it means, and finds the mode that the result shall have.
+fn target(path: &Path) -> Outcome<(PathBuf, u32)> {
+    match fs::metadata(path) {
+        Ok(metadata) => {
+            check_regular(path, &metadata)?;
+            let real = fs::canonicalize(path).map_err(|error| Fault::io(&paths::display(path), &error))?;
+            Ok((real, metadata.permissions().mode() & 0o7777))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((path.to_owned(), NEW_FILE_MODE)),
+        Err(error) => Err(Fault::io(&paths::display(path), &error)),
+    }
+}
+
+fn parent_fault(parent: &Path, error: &io::Error) -> Fault {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => Fault::invalid(format!("path: {} is not a directory", parent.display())),
+        _ => Fault::io(&paths::display(parent), error),
+    }
+}
+
+/// Random, because a file of this kind may be left from before a crash.
+fn passing_name() -> io::Result<CString> {
+    let mut bytes = [0_u8; 8];
+    // SAFETY: pointer and length describe one live buffer; so few bytes come whole or not at all.
+    let length = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if length < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(CString::new(format!(".envd-{:016x}.part", u64::from_ne_bytes(bytes)))?)
+}
+
+/// Creates the file anew: `O_EXCL` refuses whatever has the name already, links included.
+fn create_in(directory: &OwnedFd, name: &CString) -> io::Result<File> {
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC | libc::O_NOFOLLOW;
+    // SAFETY: the name is NUL-terminated and alive, the descriptor is open.
+    let fd = unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), flags, 0o600) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel just gave us this descriptor, and nobody else owns it.
+    Ok(unsafe { File::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("envd-staged-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).expect("directory");
+            Self(path)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entries = fs::read_dir(&self.0).expect("list");
+            entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect()
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).expect("removed");
+        }
+    }
+
+    fn stage(path: &Path, content: &[u8]) -> Staged {
+        let staged = Staged::create(path).map_err(|fault| fault.message).expect("staged");
+        (&*staged.file).write_all(content).expect("written");
+        staged
+    }
+
+    #[test]
+    fn a_new_file_appears_on_commit_with_the_usual_mode() {
+        let directory = Directory::new("new");
+        let path = directory.0.join("a/b/file");
+        let staged = stage(&path, b"content");
+        assert!(!path.exists());
+        staged.commit().expect("committed");
+        assert_eq!(fs::read(&path).expect("read"), b"content");
+        assert_eq!(fs::metadata(&path).expect("stat").permissions().mode() & 0o7777, 0o644);
+        assert_eq!(fs::metadata(directory.0.join("a")).expect("stat").permissions().mode() & 0o7777, 0o755);
+    }
+
+    #[test]
+    fn a_dropped_one_leaves_the_old_file_and_no_other() {
+        let directory = Directory::new("drop");
+        let path = directory.0.join("file");
+        fs::write(&path, b"old").expect("old");
+        drop(stage(&path, b"new"));
+        assert_eq!(fs::read(&path).expect("read"), b"old");
+        assert_eq!(directory.names(), ["file"]);
+    }
+
+    #[test]
+    fn an_existing_file_keeps_its_mode_and_a_link_to_it_stays_a_link() {
+        let directory = Directory::new("mode");
+        let (path, link) = (directory.0.join("file"), directory.0.join("link"));
+        fs::write(&path, b"old").expect("old");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).expect("mode");
+        std::os::unix::fs::symlink("file", &link).expect("link");
+        stage(&link, b"new").commit().expect("committed");
+        assert_eq!(fs::read(&path).expect("read"), b"new");
+        assert_eq!(fs::metadata(&path).expect("stat").permissions().mode() & 0o7777, 0o750);
+        assert!(fs::symlink_metadata(&link).expect("stat").is_symlink());
+    }
+
+    #[test]
+    fn directories_devices_and_files_as_parents_are_refused() {
+        let directory = Directory::new("refuse");
+        fs::write(directory.0.join("file"), b"").expect("file");
+        for path in [directory.0.clone(), "/".into(), "/dev/null".into(), directory.0.join("file/below")] {
+            let fault = Staged::create(&path).err().expect("refused");
+            assert_eq!(fault.http_status(), 400, "{}", path.display());
+        }
+        assert_eq!(directory.names(), ["file"]);
+    }
+}

@@ -1,0 +1,70 @@
+//! `POST /files?path&username`: a raw body, or a form with files.
+
+use std::path::{Path, PathBuf};
+
+use futures_util::StreamExt;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, Request, StatusCode};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use super::intake::Intake;
+use super::multipart;
+use super::query::Query;
+use super::writer::Writer;
+use crate::defaults::SharedDefaults;
+use crate::fault::{Fault, Outcome};
+use crate::paths;
+use crate::reply::{self, Reply};
+
+/// Answers 200 `[{"name","path","type":"file"}]`; 400 not a possible target, 401 unknown user, 403 not permitted,
+/// 507 no space. A target is replaced as a whole or left as it was.
+pub async fn upload(request: Request<Incoming>, defaults: &SharedDefaults) -> Outcome<Reply> {
+    let (head, body) = request.into_parts();
+    let body = Intake::new(body);
+    let query = Query::parse(&head.uri)?;
+    let kind = kind(&head.headers)?;
+    let user = query.user(&head.headers, defaults).await?;
+    let written = match kind {
+        Kind::Raw => {
+            let path = query.path.as_deref().ok_or_else(|| Fault::invalid("path: must be set"))?;
+            let writer = Writer::create(paths::resolve("path", path, &user)?, user).await?;
+            vec![entry(&raw(body, writer).await?)]
+        }
+        Kind::Form(boundary) => {
+            let paths = multipart::receive(body, boundary, query.path.as_deref(), user).await?;
+            paths.iter().map(|path| entry(path)).collect()
+        }
+    };
+    Ok(reply::json(StatusCode::OK, &Value::Array(written)))
+}
+
+enum Kind {
+    Raw,
+    Form(String),
+}
+
+fn kind(headers: &HeaderMap) -> Outcome<Kind> {
+    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(Fault::invalid("content-encoding: not supported, send the bytes as they are"));
+    }
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/octet-stream") {
+        return Ok(Kind::Raw);
+    }
+    multer::parse_boundary(content_type)
+        .map(Kind::Form)
+        .map_err(|_| Fault::invalid("content-type: must be application/octet-stream or multipart/form-data"))
+}
+
+async fn raw(mut body: Intake, mut writer: Writer) -> Outcome<PathBuf> {
+    while let Some(bytes) = body.next().await {
+        writer.write(bytes.map_err(|_| Fault::invalid("body: broke off"))?).await?;
+    }
+    writer.finish().await
+}
+
+fn entry(path: &Path) -> Value {
+    json!({ "name": paths::name(path), "path": paths::display(path), "type": "file" })
+}

@@ -1,0 +1,8 @@
+//! `filesystem.Filesystem`: looking at the capsule's files and moving them about, with the rights of the user.
+
+mod change;
+mod entry;
+mod list;
+mod service;
+
+pub use service::Service;

