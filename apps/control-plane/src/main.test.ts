@@ -33,7 +33,7 @@ function run(env: NodeJS.ProcessEnv = {}): Running {
     process: child,
     stdout: text(stdout),
     stderr: text(stderr),
-    exited: once(child, "close") as Promise<[number | null]>,
+    exited: once(child, "exit") as Promise<[number | null]>,
   };
 }
 

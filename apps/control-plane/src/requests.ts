@@ -11,6 +11,8 @@ export function requestId(request: Pick<IncomingMessage, "headers">): string {
   return typeof given === "string" && acceptable.test(given) ? given : newId("request");
 }
 
+const probes = new Set(["/health", "/ready"]);
+
 /** Gives every answer the id of its request, and the log one line about it. */
 export function nameAndLogRequests(api: Api): void {
   api.addHook("onRequest", async (request, reply) => {
@@ -24,6 +26,7 @@ export function nameAndLogRequests(api: Api): void {
       status: reply.statusCode,
       durationMs: Math.round(reply.elapsedTime),
     };
-    request.log.info(line, "request");
+    // Probes ask every few seconds, for ever.
+    request.log[probes.has(line.path ?? "") ? "debug" : "info"](line, "request");
   });
 }

@@ -1,3 +1,6 @@
+import { type AddressInfo, connect } from "node:net";
+import { text } from "node:stream/consumers";
+import { setImmediate } from "node:timers/promises";
 import { isId } from "@wrenn/contracts";
 import type { ErrorBody } from "@wrenn/contracts/rest";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -115,28 +118,39 @@ describe("the description", () => {
   });
 });
 
-test("a client that keeps its connection is told when this control plane goes down", async () => {
+test("going down, it finishes what is under way and refuses what has only begun to come", async () => {
   const other = await startTestControlPlane(postgres);
-  const url = await other.api.listen({ host: "127.0.0.1", port: 0 });
-  const hold = Promise.withResolvers<void>();
-  const held = Promise.withResolvers<void>();
+  await other.api.listen({ host: "127.0.0.1", port: 0 });
+  const { port } = other.api.server.address() as AddressInfo;
+  const goOn = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<void>();
   const id = await other.runningCapsule();
   other.agent.answers = {
     listDirectory: async () => {
-      held.resolve();
-      await hold.promise;
+      begun.resolve();
+      await goOn.promise;
       return {};
     },
   };
-  const body = JSON.stringify({ path: "/" });
-  const headers = { "x-api-key": other.apiKey, "content-type": "application/json" };
-  const underWay = fetch(`${url}/v1/capsules/${id}/files/list`, { method: "POST", headers, body });
-  await held.promise;
+  const body = '{"path":"/"}';
+  const common = `Host: x\r\nX-API-Key: ${other.apiKey}\r\n`;
+  const socket = connect(port, "127.0.0.1");
+  const received = text(socket);
+  socket.write(
+    `POST /v1/capsules/${id}/files/list HTTP/1.1\r\n${common}` +
+      `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  const half = connect(port, "127.0.0.1");
+  const refused = text(half);
+  half.write("GET /health HTTP/1.1\r\n");
+  await begun.promise;
   const closing = other.api.close();
-  const late = await other.request("GET", "/v1/capsules").catch((error: unknown) => error);
-  expect(late instanceof Error || (late as { statusCode: number }).statusCode === 503).toBe(true);
-  hold.resolve();
-  expect((await underWay).status).toBe(200);
+  while (other.api.server.listening) await setImmediate();
+  await expect(fetch(`http://127.0.0.1:${port}/health`)).rejects.toThrow();
+  half.write("Host: x\r\n\r\n");
+  expect(await refused).toMatch(/^HTTP\/1.1 503 .*"shutting_down"/s);
+  goOn.resolve();
+  expect(await received).toMatch(/^HTTP\/1.1 200 /);
   await closing;
   await other[Symbol.asyncDispose]();
 });

@@ -65,7 +65,10 @@ export async function buildServer(parts: ServerParts): Promise<Api> {
   return api;
 }
 
-/** Connections that are kept alive may still bring requests after we have begun to end. */
+/**
+ * Refuses requests that arrive, or arrive completely, after we have begun to end, and closes each connection when
+ * what is under way on it is done: clients keep connections for later.
+ */
 function refuseWhileClosing(api: Api): void {
   let closing = false;
   api.addHook("preClose", async () => {
@@ -75,5 +78,8 @@ function refuseWhileClosing(api: Api): void {
     if (!closing) return;
     reply.header("connection", "close");
     throw new WrennError("shutting_down", "this control plane is going down; try again");
+  });
+  api.addHook("onResponse", async () => {
+    if (closing) setImmediate(() => api.server.closeIdleConnections());
   });
 }

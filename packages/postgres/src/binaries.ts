@@ -30,9 +30,9 @@ interface LibraryLink {
  */
 export async function findBinaries(libraryDir: string): Promise<PostgresBinaries> {
   const { initdb, postgres } = await importPlatformPackage();
+  const libraries = await libraryEnvironment(dirname(dirname(postgres)), libraryDir);
   // LC_ALL would override the locale that the cluster was made with; PG* variables would override our arguments.
-  const env: NodeJS.ProcessEnv = { PATH: process.env.PATH, TZ: "UTC" };
-  if (await linkLibraries(dirname(dirname(postgres)), libraryDir)) env.LD_LIBRARY_PATH = libraryDir;
+  const env = { PATH: process.env.PATH, TZ: "UTC", ...libraries };
   return { initdb, postgres, env };
 }
 
@@ -48,18 +48,21 @@ async function importPlatformPackage(): Promise<PlatformPackage> {
   }
 }
 
-/** Links what is missing from the package; answers whether anything was. */
-async function linkLibraries(nativeDir: string, libraryDir: string): Promise<boolean> {
+/**
+ * Links what is missing from the package, and answers the environment that finds it; nothing when nothing is.
+ * A library that is found through our link looks for its own beside the link, so the package's directory is in it.
+ */
+export async function libraryEnvironment(nativeDir: string, libraryDir: string): Promise<NodeJS.ProcessEnv> {
   const listed = JSON.parse(await readFile(join(nativeDir, "pg-symlinks.json"), "utf8")) as LibraryLink[];
   const packageDir = dirname(nativeDir);
   const present = await Promise.all(listed.map((link) => exists(join(packageDir, link.target))));
   await rm(libraryDir, { recursive: true, force: true });
-  if (present.every(Boolean)) return false;
+  if (present.every(Boolean)) return {};
   await mkdir(libraryDir, { recursive: true });
   for (const link of listed) {
     await symlink(join(packageDir, link.source), join(libraryDir, basename(link.target)));
   }
-  return true;
+  return { LD_LIBRARY_PATH: `${libraryDir}:${join(nativeDir, "lib")}` };
 }
 
 async function exists(path: string): Promise<boolean> {

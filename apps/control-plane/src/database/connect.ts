@@ -39,10 +39,22 @@ export function connectDatabase(url: string, logger: Logger): Database {
     if (!pool.ending) logger.warn({ reason: error.message }, "a database connection was lost");
   };
   pool.on("error", onLost);
-  // While a query is not running, a connection that breaks tells nobody but this listener.
-  pool.on("connect", (client) => client.on("error", onLost));
+  const open = new Set<Promise<void>>();
+  pool.on("connect", (client) => {
+    // While a query is not running, a connection that breaks tells nobody but this listener.
+    client.on("error", onLost);
+    const ended = new Promise<void>((resolve) => client.once("end", resolve)).finally(() =>
+      open.delete(ended),
+    );
+    open.add(ended);
+  });
+  const close = async (): Promise<void> => {
+    await pool.end();
+    // The pool only asks its connections to end. Who stops PostgreSQL next would cut them.
+    await Promise.all(open);
+  };
   const kysely = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: watchPool(pool) }) });
-  return { kysely, pool, [Symbol.asyncDispose]: () => pool.end() };
+  return { kysely, pool, [Symbol.asyncDispose]: close };
 }
 
 /**

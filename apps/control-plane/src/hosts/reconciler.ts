@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { WrennError } from "@wrenn/contracts";
 import type { Logger } from "@wrenn/daemon";
 import { type ReconcileParts, reconcileHost } from "./reconcile.ts";
 import type { Host } from "./service.ts";
@@ -38,7 +39,9 @@ async function attempt(
     if (failing) logger.info("the host can be reached again");
     return false;
   } catch (err) {
-    if (!failing) logger.warn({ err }, "the host could not be reconciled");
+    // What is wrong with the host is in the message; a stack is for what is wrong with us.
+    const why = err instanceof WrennError ? { code: err.code, reason: err.message } : { err };
+    if (!failing) logger.warn(why, "the host could not be reconciled");
     return true;
   }
 }

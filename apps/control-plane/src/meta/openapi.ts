@@ -49,7 +49,6 @@ export async function documentationRoutes(api: Api): Promise<void> {
   api.get("/openapi.json", { schema: { hide: true } }, async () => api.swagger());
   await api.register(scalar, {
     routePrefix: "/docs",
-    logLevel: "warn",
     configuration: {
       url: "/openapi.json",
       withDefaultFonts: false,

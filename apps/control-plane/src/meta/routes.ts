@@ -13,7 +13,6 @@ export function metaRoutes(api: Api, db: Kysely<Schema>): void {
     api.get(
       path,
       {
-        logLevel: "warn",
         schema: {
           operationId,
           tags: ["meta"],
