@@ -6,6 +6,7 @@ import { type Api, errorResponses, noContent } from "../api.ts";
 import type { CapsuleService } from "../capsules/service.ts";
 import { clientGone } from "../client-gone.ts";
 import { refuseNul } from "../validation.ts";
+import { discardRest } from "./discard-rest.ts";
 import { listFiles, readFile, writeFile } from "./service.ts";
 import { receiveUpload } from "./upload.ts";
 
@@ -89,15 +90,16 @@ function uploadRoute(api: Api, capsules: CapsuleService): void {
         throw new WrennError("unsupported_media_type", "send the file as multipart/form-data");
       }
       const gone = clientGone(reply);
-      await capsules.use(caller.teamId, params.id, async (capsule) => {
-        const upload = await receiveUpload(raw, query.path);
-        try {
+      try {
+        await capsules.use(caller.teamId, params.id, async (capsule) => {
+          const upload = await receiveUpload(raw, query.path);
           refuseNul("path", upload.path);
           await writeFile(capsule, upload, gone);
-        } finally {
-          upload.content.destroy();
-        }
-      });
+        });
+      } catch (error) {
+        if (!(await discardRest(raw))) reply.header("connection", "close");
+        throw error;
+      }
       return reply.code(204).send(null);
     },
   );

@@ -1,14 +1,9 @@
 import { Readable } from "node:stream";
 import type { FileEntry as HostFileEntry } from "@wrenn/contracts/host";
 import type { FileEntry, ListFilesBody } from "@wrenn/contracts/rest";
+import { messageChunks } from "@wrenn/daemon";
 import type { UsedCapsule } from "../capsules/service.ts";
 import type { Upload } from "./upload.ts";
-
-/**
- * Of one message. Node 24 does not give back an HTTP/2 session's memory for a longer write that is cut off; at
- * 10 MB the session refuses every stream.
- */
-const maxChunkBytes = 64 * 1024;
 
 /**
  * Opens a file of a capsule. Resolves when its first bytes are there, so that what is wrong with it is known
@@ -36,10 +31,7 @@ export async function writeFile(capsule: UsedCapsule, upload: Upload, signal: Ab
     yield { part: { case: "target" as const, value: { capsuleId: capsule.id, path } } };
     for await (const chunk of content as AsyncIterable<Buffer>) {
       capsule.touch();
-      for (let start = 0; start < chunk.length; start += maxChunkBytes) {
-        const value = chunk.subarray(start, start + maxChunkBytes);
-        yield { part: { case: "chunk" as const, value } };
-      }
+      for (const value of messageChunks(chunk)) yield { part: { case: "chunk" as const, value } };
     }
   }
   try {

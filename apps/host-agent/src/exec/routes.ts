@@ -3,6 +3,7 @@ import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { WrennError } from "@wrenn/contracts";
 import type { ExecEventSchema, ExecRequest, HostService } from "@wrenn/contracts/host";
 import type { ProcessEvent } from "@wrenn/contracts/process";
+import { messageChunks } from "@wrenn/daemon";
 import type { CapsuleService } from "../capsules/service.ts";
 import { asUser } from "../guest/guest-agent.ts";
 import { fromGuestError } from "../guest/guest-error.ts";
@@ -36,10 +37,9 @@ async function* exec(
   let ended = false;
   try {
     for await (const { event } of stream) {
-      const relayed = event && toExecEvent(event);
-      if (!relayed) continue;
-      ended = relayed.event?.case === "ended";
-      yield relayed;
+      if (!event) continue;
+      ended = event.event.case === "end";
+      yield* toExecEvents(event);
     }
   } catch (error) {
     throw fromGuestError(error);
@@ -55,20 +55,21 @@ function startHeaders(request: ExecRequest): Record<string, string> {
     : { ...headers, "connect-timeout-ms": request.timeoutMs.toString() };
 }
 
-function toExecEvent({ event }: ProcessEvent): ExecEvent | undefined {
+function* toExecEvents({ event }: ProcessEvent): Iterable<ExecEvent> {
   switch (event.case) {
     case "start":
-      return { event: { case: "started", value: { pid: event.value.pid } } };
+      yield { event: { case: "started", value: { pid: event.value.pid } } };
+      return;
     case "data": {
       const { output } = event.value;
-      if (output.case === "stdout" || output.case === "stderr") return { event: output };
-      return undefined;
+      if (output.case !== "stdout" && output.case !== "stderr") return;
+      for (const value of messageChunks(output.value)) yield { event: { case: output.case, value } };
+      return;
     }
     case "end": {
       const { exitCode, signal = 0 } = event.value;
-      return { event: { case: "ended", value: { exitCode, signal } } };
+      yield { event: { case: "ended", value: { exitCode, signal } } };
+      return;
     }
-    default:
-      return undefined;
   }
 }

@@ -11,6 +11,7 @@ import type {
   WriteFileRequest,
   WriteFileRequest_Target,
 } from "@wrenn/contracts/host";
+import { messageChunks } from "@wrenn/daemon";
 import type { CapsuleService } from "../capsules/service.ts";
 import { asUser } from "../guest/guest-agent.ts";
 import { fromGuestError } from "../guest/guest-error.ts";
@@ -50,7 +51,9 @@ async function* readFile(
     headers: asUser(request.user),
     signal: context.signal,
   });
-  for await (const chunk of body as AsyncIterable<Buffer>) yield { chunk };
+  for await (const bytes of body as AsyncIterable<Buffer>) {
+    for (const chunk of messageChunks(bytes)) yield { chunk };
+  }
 }
 
 async function writeFile(

@@ -1,13 +1,15 @@
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
-import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { createConnectTransport } from "@connectrpc/connect-node";
 import { WrennError } from "@wrenn/contracts";
 import { Filesystem } from "@wrenn/contracts/filesystem";
 import { Process } from "@wrenn/contracts/process";
+import { GuardedSessions } from "@wrenn/daemon";
 import { type Dispatcher, Pool } from "undici";
 import { fromGuestStatus } from "./guest-error.ts";
 
-/** Longest error body that is read from a guest. */
+/** Longest error body, and longest message, that is read from a guest: it may send anything. */
 const maxErrorBodyBytes = 64 * 1024;
+const maxMessageBytes = 32 * 1024 * 1024;
 
 /** What a machine becomes when it is claimed. Absent parts stay as they were in the snapshot. */
 export interface GuestIdentity {
@@ -28,13 +30,13 @@ export class GuestAgent implements AsyncDisposable {
   readonly processes: Client<typeof Process>;
   readonly filesystem: Client<typeof Filesystem>;
   readonly #http: Pool;
-  readonly #sessions: Http2SessionManager;
+  readonly #sessions: GuardedSessions;
   #token: string;
 
   constructor(baseUrl: string, token: string) {
     this.#token = token;
     this.#http = new Pool(baseUrl, { connect: { timeout: 5_000 }, headersTimeout: 30_000, bodyTimeout: 0 });
-    this.#sessions = new Http2SessionManager(baseUrl, { idleConnectionTimeoutMs: 60_000 });
+    this.#sessions = new GuardedSessions(baseUrl, { idleConnectionTimeoutMs: 60_000 });
     const transport = this.#transport(baseUrl);
     this.processes = createClient(Process, transport);
     this.filesystem = createClient(Filesystem, transport);
@@ -79,6 +81,7 @@ export class GuestAgent implements AsyncDisposable {
       httpVersion: "2",
       sessionManager: this.#sessions,
       useBinaryFormat: true,
+      readMaxBytes: maxMessageBytes,
       // The link is this machine's memory: compressing costs more than it saves.
       acceptCompression: [],
       interceptors: [
