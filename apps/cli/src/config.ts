@@ -1,4 +1,12 @@
-import { absolutePath, type ListenAddress, listenAddress, logLevelVariable, readConfig } from "@wrenn/daemon";
+import {
+  absolutePath,
+  httpUrl,
+  type ListenAddress,
+  listenAddress,
+  logLevelVariable,
+  readConfig,
+  text,
+} from "@wrenn/daemon";
 
 const variables = {
   wrennDir: { name: "WRENN_DIR", parse: absolutePath, fallback: "/var/lib/wrenn" },
@@ -7,6 +15,21 @@ const variables = {
   envdBinary: { name: "WRENN_ENVD_BIN", parse: absolutePath, fallback: "/usr/local/bin/envd" },
   logLevel: logLevelVariable,
 };
+
+const clientVariables = {
+  url: { name: "WRENN_CP_URL", parse: httpUrl, fallback: "http://127.0.0.1:8000" },
+  apiKey: { name: "WRENN_API_KEY", parse: text },
+};
+
+/** Where a client finds the API, and what opens it. */
+export interface ClientConfig {
+  readonly url: string;
+  readonly apiKey: string;
+}
+
+export function readClientConfig(env: NodeJS.ProcessEnv): ClientConfig {
+  return readConfig(clientVariables, env);
+}
 
 export interface CliConfig {
   readonly wrennDir: string;

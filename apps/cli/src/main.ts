@@ -2,6 +2,7 @@
 import { runMain, wrennVersion } from "@wrenn/daemon";
 import { Command } from "commander";
 import { demo } from "./commands/demo.ts";
+import { hello } from "./commands/hello.ts";
 import { images } from "./commands/images.ts";
 import { up } from "./commands/up.ts";
 
@@ -13,6 +14,11 @@ let exitCode = 0;
 const commands = [
   { name: "up", summary: "run the whole platform on this machine, in the foreground", run: up },
   { name: "demo", summary: "start the platform, run a hello capsule, tear everything down", run: demo },
+  {
+    name: "hello",
+    summary: "run a hello capsule on the platform at WRENN_CP_URL, with WRENN_API_KEY",
+    run: hello,
+  },
   { name: "images", summary: "make kernel and root file system where absent or outdated", run: images },
 ];
 for (const { name, summary, run } of commands) {

@@ -1,4 +1,5 @@
 export * from "./config.ts";
+export * from "./env-file.ts";
 export * from "./guarded-sessions.ts";
 export * from "./listen-address.ts";
 export * from "./lock-directory.ts";

@@ -1,11 +1,13 @@
 import { WrennError } from "@wrenn/contracts";
+import { loadEnvFile } from "./env-file.ts";
 
 /**
- * Runs a program's main function and ends the process with the code it returns. An error of the catalogue is one
+ * Loads `.env`, runs a program's main function and ends the process with the code it returns. An error of the catalogue is one
  * sentence on stderr for the operator; anything else is a defect and keeps its stack.
  */
 export async function runMain(main: () => Promise<number>): Promise<never> {
   try {
+    loadEnvFile();
     process.exit(await main());
   } catch (error) {
     process.stderr.write(error instanceof WrennError ? `error: ${error.message}\n` : `${describe(error)}\n`);

@@ -7,11 +7,12 @@ import { Progress } from "../progress.ts";
 /** `wrenn demo`: start, a hello capsule, everything torn down. The last line is JSON; the exit code says the same. */
 export async function demo(): Promise<number> {
   const progress = new Progress();
-  const config = readCliConfig(process.env);
   const lifetime = makeLifetime(makeLogger("wrenn", "warn"), 120_000);
   let result: Record<string, unknown>;
   try {
-    const platform = lifetime.stack.use(await startPlatform(config, progress, lifetime.signal));
+    const platform = lifetime.stack.use(
+      await startPlatform(readCliConfig(process.env), progress, lifetime.signal),
+    );
     const { vmm, createMs, execMs, kernel, stdout } = await sayHello(platform, progress, lifetime.signal);
     result = { ok: true, vmm, create_ms: createMs, exec_ms: execMs, kernel, stdout };
   } catch (error) {

@@ -1,6 +1,6 @@
 import { ApiClient } from "../api-client.ts";
+import type { ClientConfig } from "../config.ts";
 import type { Progress } from "../progress.ts";
-import type { Platform } from "./platform.ts";
 
 export interface Hello {
   readonly vmm: string;
@@ -12,8 +12,12 @@ export interface Hello {
 }
 
 /** Creates a capsule through the API, runs a command in it, and destroys it. */
-export async function sayHello(platform: Platform, progress: Progress, signal: AbortSignal): Promise<Hello> {
-  const api = new ApiClient(platform.url, platform.apiKey);
+export async function sayHello(
+  target: ClientConfig,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<Hello> {
+  const api = new ApiClient(target.url, target.apiKey);
   await progress.step("template minimal", async () => {
     // The first create of a size boots the template once; what is timed below is what every later create costs.
     const { id } = await api.createCapsule(signal);

@@ -2,12 +2,16 @@ import { randomBytes } from "node:crypto";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { newId, WrennError } from "@wrenn/contracts";
+import { checkDiskSpace } from "../disk-space.ts";
 import { GuestAgent, type GuestIdentity } from "../guest/guest-agent.ts";
 import type { Layout } from "../layout.ts";
 import type { SlotPool } from "../network/slot-pool.ts";
 import type { BootSnapshot } from "../templates/boot-snapshots.ts";
 import type { Machine, Vmm } from "../vmm/vmm.ts";
 import type { CapsuleRequest, CapsuleResources } from "./capsule.ts";
+
+/** Room for what a guest writes soon after it starts. */
+const diskReserveMib = 64;
 
 /** Longest wait for a restored guest to take its identity. */
 const claimTimeoutMs = 30_000;
@@ -26,6 +30,7 @@ export async function startCapsule(
   options: StartOptions,
 ): Promise<CapsuleResources> {
   const { layout, vmm, slots, signal } = options;
+  await checkDiskSpace(layout.root, diskReserveMib);
   await using stack = new AsyncDisposableStack();
   const runDir = join(layout.machines, request.id);
   await mkdir(runDir, { mode: 0o700 });

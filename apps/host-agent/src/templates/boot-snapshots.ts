@@ -3,6 +3,7 @@ import { mkdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type CapsuleSize, newId, WrennError } from "@wrenn/contracts";
 import { type Logger, syncDirectory, writeFileAtomic } from "@wrenn/daemon";
+import { checkDiskSpace } from "../disk-space.ts";
 import { GuestAgent } from "../guest/guest-agent.ts";
 import { runInGuest } from "../guest/run-in-guest.ts";
 import { waitForGuest } from "../guest/wait-for-guest.ts";
@@ -15,6 +16,9 @@ import type { TemplateImage, TemplateStore } from "./template-store.ts";
 
 /** An emulated boot takes two seconds on an idle host; a busy one may need many times that. */
 const bootTimeoutMs = 120_000;
+
+/** Room for what a boot writes to its disk, beside its memory. */
+const diskReserveMib = 64;
 
 /** A booted template, ready to be restored from. */
 export interface BootSnapshot {
@@ -73,6 +77,7 @@ export class BootSnapshots {
   /** Boots the template, exercises the guest once, and commits the snapshot by a rename. */
   async #make(dir: string, image: TemplateImage, kernel: Kernel, size: CapsuleSize): Promise<void> {
     const { layout, vmm, slots, signal } = this.#options;
+    await checkDiskSpace(layout.root, size.memoryMib + diskReserveMib);
     await using stack = new AsyncDisposableStack();
     const id = newId("disk");
     const partial = `${dir}.partial-${id}`;

@@ -9,6 +9,9 @@ import { consolePath, QemuMachine } from "./qemu-machine.ts";
 
 const binary = "qemu-system-x86_64";
 
+/** Longest time from the start of QEMU to a guest that runs; tens of milliseconds are usual. */
+const startTimeoutMs = 60_000;
+
 /** QEMU's `microvm` with software emulation: runs anywhere, and restores a snapshot in tens of milliseconds. */
 export class QemuDriver implements Vmm {
   readonly name = "qemu-tcg";
@@ -45,10 +48,8 @@ export class QemuDriver implements Vmm {
         consolePath: consolePath(spec.runDir),
       },
     });
-    return await QemuMachine.launch(
-      { binary, args, runDir: spec.runDir, slot: slotOf(spec), stateFile },
-      signal,
-    );
+    const launch = { binary, args, runDir: spec.runDir, slot: slotOf(spec), stateFile };
+    return await QemuMachine.launch(launch, bounded(signal));
   }
 
   async restore(spec: RestoreSpec, signal: AbortSignal): Promise<Machine> {
@@ -65,12 +66,17 @@ export class QemuDriver implements Vmm {
       diskLayers: [...layers, own],
     });
     const launch = { binary, args, runDir: spec.runDir, slot: slotOf(spec), stateFile };
-    const machine = stack.use(await QemuMachine.launch(launch, signal));
-    await machine.resume();
+    const start = bounded(signal);
+    const machine = stack.use(await QemuMachine.launch(launch, start));
+    await machine.resume(start);
     stack.move();
     await stateFile.close();
     return machine;
   }
+}
+
+function bounded(signal: AbortSignal): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(startTimeoutMs)]);
 }
 
 /** The machine's own copy-on-write layer on top of the layer below. */

@@ -56,6 +56,7 @@ export class QemuMachine implements Machine {
   static async launch(spec: LaunchSpec, signal: AbortSignal): Promise<QemuMachine> {
     signal.throwIfAborted();
     const qemu = await startProcess(spec);
+    using _ = killOnAbort(qemu.child, signal);
     try {
       // Libuv made a socket pair for this stream: a monitor connected from the start, without path or race.
       const monitor = await QmpClient.open(qemu.child.stdio[monitorFd] as Duplex);
@@ -67,7 +68,9 @@ export class QemuMachine implements Machine {
   }
 
   /** Loads the device state from the inherited descriptor and lets the guest run. */
-  async resume(): Promise<void> {
+  async resume(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    using _ = killOnAbort(this.#child, signal);
     await this.#loadState();
     await this.#monitor.execute("cont");
   }
@@ -114,6 +117,14 @@ export class QemuMachine implements Machine {
       unsubscribe();
     }
   }
+}
+
+/** A monitor that does not answer is waited for until the abort; then its process ends, and so does the wait. */
+function killOnAbort(child: ChildProcess, signal: AbortSignal): Disposable {
+  const kill = () => void child.kill("SIGKILL");
+  if (signal.aborted) kill();
+  signal.addEventListener("abort", kill, { once: true });
+  return { [Symbol.dispose]: () => signal.removeEventListener("abort", kill) };
 }
 
 async function startProcess(spec: LaunchSpec): Promise<QemuProcess> {

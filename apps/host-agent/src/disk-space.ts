@@ -1,0 +1,18 @@
+import { statfs } from "node:fs/promises";
+import { WrennError } from "@wrenn/contracts";
+
+const mebibyte = 1024 * 1024;
+
+/**
+ * Refuses work that the disk has no room for, before anything of it is made. What is free now may be gone later;
+ * this is for the operator who would otherwise learn of a full disk from a machine that did not start.
+ *
+ * @throws {WrennError} `host_disk_full`.
+ */
+export async function checkDiskSpace(dir: string, neededMib: number): Promise<void> {
+  const { bavail, bsize } = await statfs(dir);
+  const freeMib = Math.floor((bavail * bsize) / mebibyte);
+  if (freeMib >= neededMib) return;
+  const sentence = `${dir} has ${freeMib} MiB free, ${neededMib} MiB are needed; free some space`;
+  throw new WrennError("host_disk_full", sentence);
+}
