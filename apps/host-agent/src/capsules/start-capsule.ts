@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { newId, WrennError } from "@wrenn/contracts";
 import { checkDiskSpace } from "../disk-space.ts";
 import { GuestAgent, type GuestIdentity } from "../guest/guest-agent.ts";
+import { newIdentity } from "../guest/identity.ts";
 import type { Layout } from "../layout.ts";
 import type { SlotPool } from "../network/slot-pool.ts";
 import type { BootSnapshot } from "../templates/boot-snapshots.ts";
@@ -43,21 +44,9 @@ export async function startCapsule(
   const spec = { id: request.id, runDir, diskPath, size: request.size, slot, snapshot: snapshot.machine };
   const machine = stack.use(await vmm.restore(spec, signal));
   const guest = stack.use(new GuestAgent(machine.guestUrl, snapshot.bootToken));
-  await claim(machine, guest, identityOf(request, machine), signal);
-  return { machine, guest, stack: stack.move() };
-}
-
-/** A clone of a snapshot shares everything with its siblings until it is told who it is. */
-function identityOf(request: CapsuleRequest, machine: Machine): GuestIdentity {
   const accessToken = randomBytes(32).toString("hex");
-  if (!machine.ownsKernel) return { accessToken };
-  return {
-    accessToken,
-    hostname: request.id,
-    machineId: randomBytes(16).toString("hex"),
-    randomSeed: randomBytes(64).toString("base64"),
-    timestamp: new Date().toISOString(),
-  };
+  await claim(machine, guest, newIdentity(machine, request.id, accessToken), signal);
+  return { machine, guest, stack: stack.move() };
 }
 
 async function claim(

@@ -5,7 +5,8 @@ import { Type } from "typebox";
 import { Value } from "typebox/value";
 import type { DiskLayer } from "../vmm/vmm.ts";
 
-const formatVersion = 1;
+/** Of the whole snapshot directory. Part of its key: another version is another snapshot. */
+export const formatVersion = 1;
 
 const Manifest = Type.Object({
   formatVersion: Type.Literal(formatVersion),

@@ -82,7 +82,10 @@ class Bench {
     await waitForGuest(guest, machine, 60_000, signal);
     await runInGuest(guest, "true", [], signal);
     await machine.saveAndEnd();
+    const emptyLayerPath = join(this.#dir, "empty-layer");
+    await this.vmm.makeLayer({ path: spec.diskPath, format: "qcow2" }, emptyLayerPath, signal);
     return {
+      emptyLayerPath,
       memoryPath: spec.memoryPath,
       deviceStatePath: spec.deviceStatePath,
       diskLayers: [
@@ -132,7 +135,12 @@ describe.each(drivers)("a %s machine", (_name, open) => {
   test("refuses a snapshot that is not there, and leaves no process", async () => {
     await using stack = new AsyncDisposableStack();
     const bench = await Bench.open(open, stack);
-    const snapshot = { memoryPath: "/no/memory", deviceStatePath: "/no/state", diskLayers: [] };
+    const snapshot = {
+      memoryPath: "/no/memory",
+      deviceStatePath: "/no/state",
+      emptyLayerPath: "/no/layer",
+      diskLayers: [],
+    };
     await expect(bench.restore("lost", snapshot)).rejects.toThrow();
   });
 });

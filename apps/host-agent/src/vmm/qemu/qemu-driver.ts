@@ -1,4 +1,4 @@
-import { open } from "node:fs/promises";
+import { constants, copyFile, open } from "node:fs/promises";
 import { WrennError } from "@wrenn/contracts";
 import { runCommand } from "@wrenn/daemon";
 import type { NetworkSlot } from "../../network/slot.ts";
@@ -32,9 +32,15 @@ export class QemuDriver implements Vmm {
     return new QemuDriver(version, await hostTscKhz());
   }
 
+  async makeLayer(below: DiskLayer, path: string, signal: AbortSignal): Promise<void> {
+    const backing = ["-b", below.path, "-F", below.format];
+    await runCommand("qemu-img", ["create", "-q", "-f", "qcow2", ...backing, path], { signal });
+  }
+
   async boot(spec: BootSpec, signal: AbortSignal): Promise<Machine> {
     const base: DiskLayer = { path: spec.rootfsPath, format: "raw" };
-    const own = await makeOverlay(spec, base, signal);
+    const own: DiskLayer = { path: spec.diskPath, format: "qcow2" };
+    await this.makeLayer(base, own.path, signal);
     await using stateFile = await open(spec.deviceStatePath, "wx", 0o600);
     const args = commandLine({
       size: spec.size,
@@ -53,17 +59,15 @@ export class QemuDriver implements Vmm {
   }
 
   async restore(spec: RestoreSpec, signal: AbortSignal): Promise<Machine> {
-    const layers = spec.snapshot.diskLayers;
-    const top = layers.at(-1);
-    if (!top) throw new WrennError("image_corrupt", `the snapshot for ${spec.id} names no disk`);
-    const own = await makeOverlay(spec, top, signal);
+    const own: DiskLayer = { path: spec.diskPath, format: "qcow2" };
+    await copyFile(spec.snapshot.emptyLayerPath, own.path, constants.COPYFILE_FICLONE);
     await using stack = new AsyncDisposableStack();
     const stateFile = stack.use(await open(spec.snapshot.deviceStatePath, "r"));
     const args = commandLine({
       size: spec.size,
       memoryPath: spec.snapshot.memoryPath,
       sharedMemory: false,
-      diskLayers: [...layers, own],
+      diskLayers: [...spec.snapshot.diskLayers, own],
     });
     const launch = { binary, args, runDir: spec.runDir, slot: slotOf(spec), stateFile };
     const start = bounded(signal);
@@ -77,13 +81,6 @@ export class QemuDriver implements Vmm {
 
 function bounded(signal: AbortSignal): AbortSignal {
   return AbortSignal.any([signal, AbortSignal.timeout(startTimeoutMs)]);
-}
-
-/** The machine's own copy-on-write layer on top of the layer below. */
-async function makeOverlay(spec: MachineSpec, below: DiskLayer, signal: AbortSignal): Promise<DiskLayer> {
-  const backing = ["-b", below.path, "-F", below.format];
-  await runCommand("qemu-img", ["create", "-q", "-f", "qcow2", ...backing, spec.diskPath], { signal });
-  return { path: spec.diskPath, format: "qcow2" };
 }
 
 function slotOf(spec: MachineSpec): NetworkSlot {

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFile, writeFile } from "node:fs/promises";
+import { copyFile, readFile, writeFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { WrennError } from "@wrenn/contracts";
-import type { BootSpec, Machine, MachineExit, RestoreSpec, Vmm } from "../vmm.ts";
+import type { BootSpec, DiskLayer, Machine, MachineExit, RestoreSpec, Vmm } from "../vmm.ts";
 
 /**
  * A driver without a machine: a capsule is a guest agent on this host, as this user, without any isolation. It is
@@ -19,6 +19,10 @@ export class SimulatedDriver implements Vmm {
     this.#envdBinary = envdBinary;
   }
 
+  async makeLayer(_below: DiskLayer, path: string): Promise<void> {
+    await writeFile(path, "", { mode: 0o600 });
+  }
+
   async boot(spec: BootSpec, signal: AbortSignal): Promise<Machine> {
     // The one thing that a guest's memory holds here is the digest of the token it was booted with.
     await writeFile(spec.memoryPath, spec.bootTokenSha256, { mode: 0o600 });
@@ -28,7 +32,7 @@ export class SimulatedDriver implements Vmm {
   }
 
   async restore(spec: RestoreSpec, signal: AbortSignal): Promise<Machine> {
-    await writeFile(spec.diskPath, "", { mode: 0o600 });
+    await copyFile(spec.snapshot.emptyLayerPath, spec.diskPath);
     const bootTokenSha256 = await readFile(spec.snapshot.memoryPath, "utf8");
     return await SimulatedMachine.launch(this.#envdBinary, spec.runDir, bootTokenSha256, signal);
   }
