@@ -2,6 +2,12 @@
 export const guestAddress = "169.254.0.21";
 export const guestGateway = "169.254.0.22";
 
+/** Name of the TAP device in every slot. */
+export const tapName = "tap0";
+
+/** Hardware address of every guest: part of the snapshot, so the same everywhere. */
+export const guestMac = "52:54:00:12:34:56";
+
 /** Hardware address of the gateway: the guest's neighbour table is part of its snapshot. */
 export const gatewayMac = "02:fc:00:00:00:05";
 

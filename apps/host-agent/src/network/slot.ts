@@ -1,6 +1,5 @@
 import { access, writeFile } from "node:fs/promises";
-import { guestMac, tapName } from "../vmm/qemu/command-line.ts";
-import { gatewayMac, guestAddress, guestGateway, slotAddresses } from "./addresses.ts";
+import { gatewayMac, guestAddress, guestGateway, guestMac, slotAddresses, tapName } from "./addresses.ts";
 import { runIn, runIp } from "./namespace.ts";
 
 /** A network namespace with a TAP device for one machine, and a link to the host. */

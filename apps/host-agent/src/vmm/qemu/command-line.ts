@@ -1,11 +1,6 @@
 import type { CapsuleSize } from "@wrenn/contracts";
+import { guestMac, tapName } from "../../network/addresses.ts";
 import type { DiskLayer } from "../vmm.ts";
-
-/** Hardware address of every guest: part of the snapshot, so the same everywhere. */
-export const guestMac = "52:54:00:12:34:56";
-
-/** Name of the TAP device in every slot. */
-export const tapName = "tap0";
 
 /** Descriptors that the process inherits: the device state (read or written) and the monitor connection. */
 const stateFd = 3;
