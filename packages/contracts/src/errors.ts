@@ -10,6 +10,16 @@ export const errorCatalogue = {
   /** The capsule is not in a state that allows the operation. */
   invalid_state: { status: 409, retryable: false },
   conflict: { status: 409, retryable: false },
+  /** A registration token that was used already. */
+  token_used: { status: 401, retryable: false },
+  /** A registration token that is older than an hour. */
+  token_expired: { status: 401, retryable: false },
+  /** Two sides that have to be one are not: certificate, token, address. */
+  identity_mismatch: { status: 403, retryable: false },
+  /** The clocks of two machines differ by more than certificates and reports allow. */
+  clock_skew: { status: 409, retryable: true },
+  /** A report of an earlier life of the agent. */
+  stale_report: { status: 409, retryable: false },
   payload_too_large: { status: 413, retryable: false },
   unsupported_media_type: { status: 415, retryable: false },
   internal_error: { status: 500, retryable: false },
@@ -32,6 +42,8 @@ export const errorCatalogue = {
   image_corrupt: { status: 503, retryable: false },
   port_in_use: { status: 503, retryable: false },
   host_disk_full: { status: 503, retryable: true },
+  /** A file of the agent's journal that cannot be read, or that a newer agent wrote. */
+  journal_unreadable: { status: 503, retryable: false },
 } as const satisfies Record<string, { status: number; retryable: boolean }>;
 
 export type ErrorCode = keyof typeof errorCatalogue;

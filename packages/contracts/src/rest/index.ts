@@ -3,3 +3,4 @@ export * from "./error.ts";
 export * from "./exec.ts";
 export * from "./files.ts";
 export * from "./health.ts";
+export * from "./host.ts";
