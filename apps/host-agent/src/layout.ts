@@ -12,6 +12,8 @@ export interface Layout {
   readonly layers: string;
   /** Run directories of machines: sockets and logs, gone with the machine. */
   readonly machines: string;
+  /** What the agent is doing to each capsule. */
+  readonly journal: string;
   /** Token that the control plane shows to this agent. */
   readonly hostToken: string;
 }
@@ -24,6 +26,7 @@ export function layoutOf(root: string): Layout {
     snapshots: join(root, "snapshots"),
     layers: join(root, "layers"),
     machines: join(root, "machines"),
+    journal: join(root, "journal"),
     hostToken: join(root, "host-token"),
   };
 }
@@ -31,7 +34,7 @@ export function layoutOf(root: string): Layout {
 /** Makes the directories that the agent writes to; only root and the agent look into them. */
 export async function makeDirectories(layout: Layout): Promise<void> {
   await mkdir(layout.root, { recursive: true, mode: 0o755 });
-  for (const dir of [layout.snapshots, layout.layers, layout.machines]) {
+  for (const dir of [layout.snapshots, layout.layers, layout.machines, layout.journal]) {
     await mkdir(dir, { recursive: true, mode: 0o700 });
   }
 }

@@ -1,13 +1,20 @@
-import { announceReady, dialUrl, makeLifetime, makeLogger, runMain } from "@wrenn/daemon";
+import { announceReady, dialUrl, makeLifetime, makeLogger, onDrain, runMain } from "@wrenn/daemon";
 import { runAgent } from "./agent.ts";
 import { readAgentConfig } from "./config.ts";
+
+/** Ending takes as long as what is under way: a create, at most. */
+const graceMs = 60_000;
 
 await runMain(async () => {
   const config = readAgentConfig(process.env);
   const logger = makeLogger("wrenn-agent", config.logLevel);
-  const lifetime = makeLifetime(logger, 60_000);
+  const lifetime = makeLifetime(logger, graceMs);
   try {
-    const port = await runAgent(config, lifetime, logger);
+    const { port, drain } = await runAgent(config, lifetime, logger);
+    onDrain(async () => {
+      await drain().catch((err: unknown) => logger.error({ err }, "not every capsule could be ended"));
+      lifetime.end("the host is drained");
+    });
     announceReady(dialUrl({ host: config.listen.host, port }));
   } catch (error) {
     lifetime.end("the agent did not start");

@@ -48,6 +48,7 @@ export async function startPlatform(
         {
           name: "wrenn-agent",
           logDir,
+          drain: true,
           environment: (previous) => withAddress(common, "WRENN_HOST_LISTEN_ADDR", previous),
           onRestart,
         },

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { WrennError } from "@wrenn/contracts";
-import { isReadyMessage } from "@wrenn/daemon";
+import { type DrainMessage, isReadyMessage } from "@wrenn/daemon";
 import { lastError, openLog } from "./log-file.ts";
 import { type ProgramName, programCommand } from "./program.ts";
 
@@ -11,6 +11,7 @@ const lastRestartMs = 10_000;
 /** A process that ran this long has recovered: its next restart is quick again. */
 const healthyMs = 60_000;
 const stopGraceMs = 75_000;
+const drainMessage: DrainMessage = { drain: true };
 
 export interface SupervisedOptions {
   readonly name: ProgramName;
@@ -18,6 +19,8 @@ export interface SupervisedOptions {
   /** Environment for a start; called for each, with the URL that the previous one served, if it did. */
   environment(previousUrl: string | undefined): NodeJS.ProcessEnv;
   onRestart(name: ProgramName, how: string): void;
+  /** Whether it has to end what it runs before it ends: else that outlives it. */
+  readonly drain?: boolean;
 }
 
 /**
@@ -57,7 +60,8 @@ export class SupervisedProcess implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort();
     const forced = setTimeout(() => this.#child.kill("SIGKILL"), stopGraceMs);
-    this.#child.kill("SIGTERM");
+    const drained = this.#options.drain && this.#child.connected && this.#child.send(drainMessage);
+    if (!drained) this.#child.kill("SIGTERM");
     await this.#supervising;
     clearTimeout(forced);
   }

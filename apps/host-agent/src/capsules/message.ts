@@ -3,23 +3,19 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Capsule as CapsuleMessage, CapsuleSchema } from "@wrenn/contracts/host";
 import type { Capsule } from "./capsule.ts";
 
-/** A capsule as the control plane reads it. */
+/** A capsule as the control plane gets it in answer to a command. */
 export function toMessage(capsule: Capsule): CapsuleMessage {
-  const { request, manifest } = capsule;
+  const { request, versions, startedAt } = capsule;
   return create(CapsuleSchema, {
     id: request.id,
     state: capsule.state,
-    generation: request.generation,
-    revision: capsule.revision,
+    generation: BigInt(capsule.generation),
+    revision: BigInt(capsule.revision),
     template: request.template,
-    imageVersion: manifest?.imageVersion ?? "",
+    ...versions,
     vcpus: request.size.vcpus,
     memoryMib: request.size.memoryMib,
     reason: capsule.reason,
-    kernelVersion: manifest?.kernelVersion ?? "",
-    envdVersion: manifest?.envdVersion ?? "",
-    vmm: manifest?.vmm ?? "",
-    vmmVersion: manifest?.vmmVersion ?? "",
-    ...(capsule.startedAt ? { startedAt: timestampFromDate(capsule.startedAt) } : {}),
+    ...(startedAt && { startedAt: timestampFromDate(new Date(startedAt)) }),
   });
 }

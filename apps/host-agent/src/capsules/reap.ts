@@ -1,48 +1,61 @@
-import { readdir, readlink, rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "@wrenn/daemon";
+import type { JournalContents } from "../journal/journal.ts";
+import type { CapsuleRecord } from "../journal/record.ts";
 import type { Layout } from "../layout.ts";
+import { findProcesses } from "../processes/find.ts";
+import { endProcess } from "../processes/identity.ts";
 import { readManifest } from "../templates/boot-manifest.ts";
 
 /**
- * Removes what an earlier life of this agent left behind: machines (found by their working directory, which only
- * they have), run directories, snapshots that were never committed, and disk layers that nothing refers to.
+ * Removes what no capsule owns: machines, run directories, snapshots that were never committed, and disk layers that
+ * nothing refers to. While the journal of a capsule cannot be read, anything might be that capsule's, so all of it stays.
  */
-export async function reapLeftovers(layout: Layout, logger: Logger): Promise<void> {
-  for (const pid of await processesIn(layout.machines)) {
-    logger.warn({ pid }, "ending a machine of an earlier life");
-    process.kill(pid, "SIGKILL");
+export async function reapOrphans(
+  layout: Layout,
+  { records, unreadable }: JournalContents,
+  logger: Logger,
+): Promise<void> {
+  if (unreadable.length > 0) {
+    logger.warn("orphans are kept: they may belong to a capsule whose journal cannot be read");
+    return;
   }
-  for (const name of await readdir(layout.machines)) await removeTree(join(layout.machines, name));
-  const names = await readdir(layout.snapshots);
-  for (const name of names.filter((candidate) => candidate.includes(".partial-"))) {
-    await removeTree(join(layout.snapshots, name));
-  }
-  const kept = await referencedLayers(layout);
-  for (const name of await readdir(layout.layers)) {
-    const path = join(layout.layers, name);
-    if (!kept.has(path)) await removeTree(path);
+  await reapRunDirs(layout, new Set(records.map(({ id }) => id)), logger);
+  await reapPartialSnapshots(layout);
+  await reapLayers(layout, records, logger);
+}
+
+async function reapRunDirs(layout: Layout, owners: ReadonlySet<string>, logger: Logger): Promise<void> {
+  for (const name of await readdir(layout.machines)) {
+    if (owners.has(name)) continue;
+    const dir = join(layout.machines, name);
+    for (const process of await findProcesses({ dir })) {
+      logger.warn({ pid: process.pid, machine: name }, "ending a machine that nothing owns");
+      await endProcess(process);
+    }
+    await removeTree(dir);
   }
 }
 
-async function referencedLayers(layout: Layout): Promise<Set<string>> {
-  const paths = new Set<string>();
+async function reapPartialSnapshots(layout: Layout): Promise<void> {
+  for (const name of await readdir(layout.snapshots)) {
+    if (name.includes(".partial-")) await removeTree(join(layout.snapshots, name));
+  }
+}
+
+async function reapLayers(layout: Layout, records: readonly CapsuleRecord[], logger: Logger): Promise<void> {
+  const kept = new Set(records.flatMap(({ diskPath }) => diskPath ?? []));
   for (const name of await readdir(layout.snapshots)) {
     const manifest = await readManifest(join(layout.snapshots, name));
-    for (const layer of manifest?.diskLayers ?? []) paths.add(layer.path);
+    for (const { path } of manifest?.diskLayers ?? []) kept.add(path);
   }
-  return paths;
-}
-
-async function processesIn(dir: string): Promise<number[]> {
-  const pids: number[] = [];
-  for (const name of await readdir("/proc")) {
-    if (!/^\d+$/.test(name)) continue;
-    // A process may end while it is looked at, and a kernel thread has no directory.
-    const cwd = await readlink(`/proc/${name}/cwd`).catch(() => "");
-    if (cwd.startsWith(`${dir}/`)) pids.push(Number(name));
+  for (const name of await readdir(layout.layers)) {
+    const path = join(layout.layers, name);
+    if (kept.has(path)) continue;
+    logger.warn({ layer: name }, "removing a disk layer that nothing refers to");
+    await removeTree(path);
   }
-  return pids;
 }
 
 async function removeTree(path: string): Promise<void> {

@@ -11,14 +11,15 @@ export function capsuleRoutes(capsules: CapsuleService, epoch: string): Routes {
     async createCapsule(request) {
       const capsule = await capsules.create({
         id: request.capsuleId,
-        generation: request.generation,
+        operation: request.operationId,
+        generation: Number(request.generation),
         template: request.template,
         size: { vcpus: request.vcpus, memoryMib: request.memoryMib },
       });
       return { capsule: toMessage(capsule) };
     },
     async destroyCapsule(request) {
-      await capsules.destroy(request.capsuleId, request.generation);
+      await capsules.destroy(request.capsuleId, request.operationId, Number(request.generation));
       return {};
     },
     listCapsules() {

@@ -1,12 +1,20 @@
-import { isId, sizeProblem, WrennError } from "@wrenn/contracts";
-import type { Logger } from "@wrenn/daemon";
+import { isId, newId, sizeProblem, WrennError } from "@wrenn/contracts";
 import type { BootSnapshots } from "../templates/boot-snapshots.ts";
 import { Capsule, type CapsuleRequest } from "./capsule.ts";
-import { type StartOptions, startCapsule } from "./start-capsule.ts";
+import type { HostParts } from "./host-parts.ts";
+import { startCapsule } from "./start-capsule.ts";
+import { versionsOf } from "./versions.ts";
 
-export interface CapsuleServiceOptions extends StartOptions {
+export interface CapsuleServiceOptions extends HostParts {
   readonly snapshots: BootSnapshots;
-  readonly logger: Logger;
+}
+
+/** What ends a capsule, and whose command it is. */
+interface Ending {
+  readonly operation: string;
+  readonly generation: number;
+  /** Reported when it is gone. */
+  readonly reason: string;
 }
 
 /**
@@ -19,8 +27,13 @@ export class CapsuleService implements AsyncDisposable {
   readonly #starting = new Map<string, Promise<Capsule>>();
   readonly #ending = new Map<string, Promise<void>>();
 
-  constructor(options: CapsuleServiceOptions) {
+  /** @param recovered capsules of an earlier life of the agent. */
+  constructor(options: CapsuleServiceOptions, recovered: readonly Capsule[]) {
     this.#options = options;
+    for (const capsule of recovered) {
+      this.#capsules.set(capsule.request.id, capsule);
+      if (capsule.state === "running") void this.#watch(capsule);
+    }
   }
 
   list(): Capsule[] {
@@ -41,7 +54,7 @@ export class CapsuleService implements AsyncDisposable {
     const present = this.#capsules.get(request.id);
     if (present) return await this.#repeated(present, request);
     this.#options.signal.throwIfAborted();
-    const capsule = new Capsule(request);
+    const capsule = begin(request, this.#options);
     this.#capsules.set(request.id, capsule);
     const starting = this.#start(capsule).finally(() => this.#starting.delete(request.id));
     this.#starting.set(request.id, starting);
@@ -49,74 +62,99 @@ export class CapsuleService implements AsyncDisposable {
   }
 
   /** Ends a capsule and everything of it. Destroying what is not there is fine. */
-  async destroy(id: string, generation: bigint): Promise<void> {
+  async destroy(id: string, operation: string, generation: number): Promise<void> {
     const capsule = this.#capsules.get(id);
     if (!capsule) return;
-    if (generation < capsule.request.generation) throw oldGeneration(id, generation, capsule);
-    await this.#end(capsule);
+    if (generation < capsule.generation) throw oldGeneration(id, generation, capsule);
+    await this.#end(capsule, { operation, generation, reason: "destroyed" });
   }
 
-  /** Ends every capsule. */
+  /** Ends every capsule: the host is given up. */
+  async drain(): Promise<void> {
+    const reason = "host_drained";
+    await Promise.all(
+      this.list().map((capsule) =>
+        this.#end(capsule, { operation: newId("operation"), generation: capsule.generation, reason }),
+      ),
+    );
+  }
+
+  /** Finishes what is under way and lets go of the capsules: they run on, and the next agent serves them. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.list().map((capsule) => this.#end(capsule)));
+    await Promise.allSettled([...this.#starting.values(), ...this.#ending.values()]);
+    await Promise.all(this.list().map((capsule) => capsule.detach()));
   }
 
   async #repeated(present: Capsule, request: CapsuleRequest): Promise<Capsule> {
-    if (present.request.generation !== request.generation)
+    if (present.generation !== request.generation)
       throw oldGeneration(request.id, request.generation, present);
     return (await this.#starting.get(request.id)) ?? present;
   }
 
   async #start(capsule: Capsule): Promise<Capsule> {
     const { request } = capsule;
-    const logger = this.#options.logger.child({ capsule: request.id });
+    const logger = this.#loggerOf(capsule);
     const started = performance.now();
     try {
       const snapshot = await this.#options.snapshots.get(request.template, request.size);
-      const resources = await startCapsule(request, snapshot, this.#options);
+      const resources = await startCapsule(request, snapshot, { ...this.#options, logger });
+      await using undo = new AsyncDisposableStack();
+      undo.use(resources.holdings);
       if (capsule.state !== "starting") {
-        await resources.stack.disposeAsync();
         throw new WrennError("conflict", `capsule ${request.id} was destroyed while it started`);
       }
-      capsule.run(snapshot.manifest, resources);
-      logger.info(
-        { createMs: Math.round(performance.now() - started), pid: resources.machine.pid },
-        "capsule runs",
-      );
-      void this.#watch(capsule, logger);
+      capsule.run(versionsOf(snapshot.manifest), resources);
+      undo.move();
+      const createMs = Math.round(performance.now() - started);
+      logger.info({ createMs, pid: resources.running.machine.process.pid }, "capsule runs");
+      void this.#watch(capsule);
       return capsule;
     } catch (error) {
-      this.#capsules.delete(request.id);
       logger.error({ err: error }, "capsule did not start");
+      if (capsule.state === "starting") await this.#forget(capsule, reasonOf(error));
       throw hostError(error);
     }
   }
 
   /** Notices at once when the machine ends by itself, and releases what it held. */
-  async #watch(capsule: Capsule, logger: Logger): Promise<void> {
+  async #watch(capsule: Capsule): Promise<void> {
     const exit = await capsule.machine?.exited;
     if (capsule.state !== "running") return;
-    capsule.fail("vmm_exited");
+    const logger = this.#loggerOf(capsule);
     logger.error({ ...exit }, "the machine of a running capsule ended");
-    await capsule.release().catch((error: unknown) => logger.error({ err: error }, "a release failed"));
+    try {
+      capsule.fail("vmm_exited", exit?.lastWords);
+      await capsule.release();
+    } catch (err) {
+      logger.error({ err }, "a release failed");
+    }
   }
 
-  #end(capsule: Capsule): Promise<void> {
+  #end(capsule: Capsule, ending: Ending): Promise<void> {
     const id = capsule.request.id;
     const known = this.#ending.get(id);
     if (known !== undefined) return known;
-    capsule.stop();
-    const ending = this.#release(capsule).finally(() => this.#ending.delete(id));
-    this.#ending.set(id, ending);
-    return ending;
+    const finished = this.#release(capsule, ending).finally(() => this.#ending.delete(id));
+    this.#ending.set(id, finished);
+    return finished;
   }
 
-  async #release(capsule: Capsule): Promise<void> {
+  async #release(capsule: Capsule, { operation, generation, reason }: Ending): Promise<void> {
+    capsule.stop(operation, generation);
     // A create under way sees the new state, releases what it made, and fails.
     await this.#starting.get(capsule.request.id)?.catch(() => {});
     await capsule.release();
+    await this.#forget(capsule, reason);
+    this.#options.logger.info({ capsule: capsule.request.id, operation, reason }, "capsule destroyed");
+  }
+
+  async #forget(capsule: Capsule, reason: string): Promise<void> {
     this.#capsules.delete(capsule.request.id);
-    this.#options.logger.info({ capsule: capsule.request.id }, "capsule destroyed");
+    await capsule.forget(reason);
+  }
+
+  #loggerOf({ request }: Capsule) {
+    return this.#options.logger.child({ capsule: request.id, operation: request.operation });
   }
 }
 
@@ -133,9 +171,22 @@ function checkRequest(request: CapsuleRequest): void {
   throw new WrennError("invalid_request", message, { field });
 }
 
-function oldGeneration(id: string, generation: bigint, present: Capsule): WrennError {
-  const message = `capsule ${id} is at generation ${present.request.generation}, the request at ${generation}`;
+function begin(request: CapsuleRequest, parts: HostParts): Capsule {
+  try {
+    return Capsule.begin(request, parts);
+  } catch (error) {
+    throw hostError(error);
+  }
+}
+
+function oldGeneration(id: string, generation: number, present: Capsule): WrennError {
+  const message = `capsule ${id} is at generation ${present.generation}, the request at ${generation}`;
   return new WrennError("conflict", message, { field: "generation" });
+}
+
+function reasonOf(error: unknown): string {
+  const mapped = hostError(error);
+  return mapped instanceof WrennError ? mapped.code : "internal_error";
 }
 
 /** What the host lacks gets a code of its own, so that the operator is told what to mend. */

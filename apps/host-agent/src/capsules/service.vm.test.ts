@@ -1,18 +1,26 @@
-import { mkdtemp, readdir, rm, symlink } from "node:fs/promises";
+import { appendFile, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newId } from "@wrenn/contracts";
 import { makeLogger } from "@wrenn/daemon";
 import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
+import { runInGuest } from "../guest/run-in-guest.ts";
+import { Journal } from "../journal/journal.ts";
 import { type Layout, layoutOf, makeDirectories } from "../layout.ts";
+import { isRunning } from "../processes/identity.ts";
+import { ChangeLog } from "../reports/change-log.ts";
 import { BootSnapshots } from "../templates/boot-snapshots.ts";
 import { TemplateStore } from "../templates/template-store.ts";
 import { SimulatedDriver } from "../vmm/simulated/simulated-driver.ts";
 import type { CapsuleRequest } from "./capsule.ts";
+import type { HostParts } from "./host-parts.ts";
+import { reapOrphans } from "./reap.ts";
+import { recoverCapsules } from "./recover.ts";
 import { CapsuleService } from "./service.ts";
 
 let stack: AsyncDisposableStack;
 let layout: Layout;
+let parts: HostParts;
 let capsules: CapsuleService;
 
 beforeEach(async () => {
@@ -23,18 +31,42 @@ beforeEach(async () => {
   await makeDirectories(layout);
   for (const name of ["kernels", "images"]) await symlink(join(inject("imagesDir"), name), join(root, name));
 
-  const common = { layout, vmm: new SimulatedDriver(inject("envdBinary")), slots: undefined };
-  const { signal } = new AbortController();
   const logger = makeLogger("capsules", "silent");
-  const templates = new TemplateStore(layout.images);
-  const snapshots = new BootSnapshots({ ...common, templates, logger, signal });
-  capsules = stack.use(new CapsuleService({ ...common, snapshots, logger, signal }));
+  parts = {
+    ...{ layout, logger, slots: undefined, signal: new AbortController().signal },
+    vmm: new SimulatedDriver(inject("envdBinary")),
+    journal: new Journal(layout.journal, logger),
+    changes: new ChangeLog(1),
+  };
+  capsules = await open();
+  stack.defer(() => capsules.drain());
 });
 afterEach(() => stack.disposeAsync());
 
+/** A service as an agent starts it: with what an earlier life of it left. */
+async function open(): Promise<CapsuleService> {
+  const recovered = await recoverCapsules(await parts.journal.load(), parts);
+  const snapshots = new BootSnapshots({ ...parts, templates: new TemplateStore(layout.images) });
+  return new CapsuleService({ ...parts, snapshots }, recovered);
+}
+
+/** The agent ends and starts again. */
+async function restart(): Promise<void> {
+  await capsules[Symbol.asyncDispose]();
+  parts = { ...parts, changes: new ChangeLog(parts.changes.epoch + 1) };
+  capsules = await open();
+}
+
 function request(changes: Partial<CapsuleRequest> = {}): CapsuleRequest {
   const size = { vcpus: 1, memoryMib: 256 };
-  return { id: newId("capsule"), generation: 1n, template: "minimal", size, ...changes };
+  return {
+    id: newId("capsule"),
+    operation: newId("operation"),
+    generation: 1,
+    template: "minimal",
+    size,
+    ...changes,
+  };
 }
 
 describe("create", () => {
@@ -53,9 +85,9 @@ describe("create", () => {
   });
 
   test("of another generation is refused while the capsule is there", async () => {
-    const asked = request({ generation: 2n });
+    const asked = request({ generation: 2 });
     await capsules.create(asked);
-    for (const generation of [1n, 3n]) {
+    for (const generation of [1, 3]) {
       const again = capsules.create({ ...asked, generation });
       await expect(again).rejects.toMatchObject({ code: "conflict", field: "generation" });
     }
@@ -71,14 +103,14 @@ describe("create", () => {
 
 describe("destroy", () => {
   test("of an unknown capsule is done already", async () => {
-    await capsules.destroy(newId("capsule"), 1n);
+    await capsules.destroy(newId("capsule"), "op", 1);
   });
 
   test("with an older generation is refused, with a newer one obeyed", async () => {
-    const asked = request({ generation: 2n });
+    const asked = request({ generation: 2 });
     await capsules.create(asked);
-    await expect(capsules.destroy(asked.id, 1n)).rejects.toMatchObject({ code: "conflict" });
-    await capsules.destroy(asked.id, 3n);
+    await expect(capsules.destroy(asked.id, "op", 1)).rejects.toMatchObject({ code: "conflict" });
+    await capsules.destroy(asked.id, "op", 3);
     expect(capsules.list()).toEqual([]);
     expect(await readdir(layout.machines)).toEqual([]);
   });
@@ -87,7 +119,7 @@ describe("destroy", () => {
     const asked = request();
     const creating = capsules.create(asked);
     const refused = expect(creating).rejects.toMatchObject({ code: "conflict" });
-    await Promise.all([refused, capsules.destroy(asked.id, 1n)]);
+    await Promise.all([refused, capsules.destroy(asked.id, "op", 1)]);
     expect(capsules.list()).toEqual([]);
     expect(await readdir(layout.machines)).toEqual([]);
   });
@@ -96,10 +128,104 @@ describe("destroy", () => {
 test("a machine that ends by itself leaves a capsule in error, its resources released", async () => {
   const capsule = await capsules.create(request());
   const revision = capsule.revision;
-  process.kill(capsule.machine?.pid ?? 0, "SIGKILL");
+  process.kill(capsule.machine?.process.pid ?? 0, "SIGKILL");
   await capsule.machine?.exited;
   await expect.poll(() => readdir(layout.machines)).toEqual([]);
   expect(capsule).toMatchObject({ state: "error", reason: "vmm_exited" });
   expect(capsule.revision).toBeGreaterThan(revision);
   expect(() => capsule.guest).toThrow(expect.objectContaining({ code: "invalid_state" }));
 });
+
+describe("a restart of the agent", () => {
+  test("leaves capsules running, and serves them again", async () => {
+    const asked = request();
+    const before = await capsules.create(asked);
+    const pid = before.machine?.process.pid;
+
+    await restart();
+
+    const after = capsules.get(asked.id);
+    expect(after).toMatchObject({ state: "running", revision: before.revision, versions: before.versions });
+    expect(after.machine?.process.pid).toBe(pid);
+    expect(await runInGuest(after.guest, "echo", ["still here"], parts.signal)).toBe("still here\n");
+    expect(parts.changes.all()).toMatchObject([{ id: asked.id, state: "running" }]);
+    await capsules.destroy(asked.id, "op", 1);
+    expect(await leftovers()).toEqual([]);
+  });
+
+  test("notices a machine that ended before and one that ends after", async () => {
+    const [one, two] = [await capsules.create(request()), await capsules.create(request())];
+    await restart();
+    const [first, second] = [capsules.get(one.request.id), capsules.get(two.request.id)];
+    process.kill(first.machine?.process.pid ?? 0, "SIGKILL");
+    await first.machine?.exited;
+    await expect.poll(() => first.state).toBe("error");
+    const pid = second.machine?.process.pid ?? 0;
+    await capsules[Symbol.asyncDispose]();
+    process.kill(pid, "SIGKILL");
+    await restart();
+    expect(capsules.list().map(({ state, reason }) => [state, reason])).toEqual([
+      ["error", "vmm_exited"],
+      ["error", "vmm_exited"],
+    ]);
+    expect(await readdir(layout.machines)).toEqual([]);
+  });
+});
+
+describe("a journal", () => {
+  test("of a newer agent ends the start, and nothing is touched", async () => {
+    const { request: asked } = await capsules.create(request());
+    await capsules[Symbol.asyncDispose]();
+    const path = join(layout.journal, `${asked.id}.journal`);
+    const text = await readFile(path, "utf8");
+    await writeFile(path, text.replace('"version":1', '"version":2'));
+    await expect(open()).rejects.toMatchObject({ code: "journal_unreadable" });
+    await writeFile(path, text);
+    capsules = await open();
+    expect(capsules.get(asked.id).state).toBe("running");
+  });
+
+  test("that is cut within its last line is read without it", async () => {
+    const { request: asked } = await capsules.create(request());
+    await capsules[Symbol.asyncDispose]();
+    await appendFile(join(layout.journal, `${asked.id}.journal`), '{"step":"destroy","oper');
+    capsules = await open();
+    expect(capsules.get(asked.id).state).toBe("running");
+    await restart();
+    expect(capsules.get(asked.id).state).toBe("running");
+  });
+
+  test.each([
+    ["cut to nothing", () => ""],
+    ["cut in its header", (text: string) => text.slice(0, 10)],
+    ["overwritten in its middle", (text: string) => text.replace('"step":"disk"', '"step":"d\0\0\0"')],
+  ])("that is %s takes nothing away: its capsule can be destroyed, and only that", async (_name, damage) => {
+    const created = await capsules.create(request());
+    const identity = created.machine?.process;
+    if (!identity) throw new Error("the capsule has no machine");
+    const { id } = created.request;
+    await capsules[Symbol.asyncDispose]();
+    const path = join(layout.journal, `${id}.journal`);
+    await writeFile(path, damage(await readFile(path, "utf8")));
+
+    capsules = await open();
+    await reapOrphans(layout, await parts.journal.load(), parts.logger);
+
+    const capsule = capsules.get(id);
+    expect(capsule).toMatchObject({ state: "error", reason: "journal_unreadable" });
+    expect(() => capsule.guest).toThrow(expect.objectContaining({ code: "invalid_state" }));
+    expect(await isRunning(identity)).toBe(true);
+    await capsules.destroy(id, "op", 1);
+    expect(await isRunning(identity)).toBe(false);
+    await reapOrphans(layout, await parts.journal.load(), parts.logger);
+    expect(await leftovers()).toEqual([]);
+  });
+});
+
+/** Everything of capsules that is on disk. */
+async function leftovers(): Promise<string[]> {
+  const boot = await readdir(layout.snapshots);
+  const names = [layout.machines, layout.journal, layout.layers].map((dir) => readdir(dir));
+  // The boot snapshot stands on a layer of its own.
+  return (await Promise.all(names)).flat().slice(0, boot.length > 0 ? -1 : undefined);
+}

@@ -5,11 +5,12 @@ import { newId, WrennError } from "@wrenn/contracts";
 import { checkDiskSpace } from "../disk-space.ts";
 import { GuestAgent, type GuestIdentity } from "../guest/guest-agent.ts";
 import { newIdentity } from "../guest/identity.ts";
-import type { Layout } from "../layout.ts";
-import type { SlotPool } from "../network/slot-pool.ts";
+import type { NetworkSlot } from "../network/slot.ts";
 import type { BootSnapshot } from "../templates/boot-snapshots.ts";
-import type { Machine, Vmm } from "../vmm/vmm.ts";
+import type { Machine, RestoreSpec } from "../vmm/vmm.ts";
 import type { CapsuleRequest, CapsuleResources } from "./capsule.ts";
+import { Holdings } from "./holdings.ts";
+import type { HostParts } from "./host-parts.ts";
 
 /** Room for what a guest writes soon after it starts. */
 const diskReserveMib = 64;
@@ -17,36 +18,54 @@ const diskReserveMib = 64;
 /** Longest wait for a restored guest to take its identity. */
 const claimTimeoutMs = 30_000;
 
-export interface StartOptions {
-  readonly layout: Layout;
-  readonly vmm: Vmm;
-  readonly slots: SlotPool | undefined;
-  readonly signal: AbortSignal;
-}
-
 /** Restores a machine and makes it a computer of its own. On failure nothing of it is left. */
 export async function startCapsule(
   request: CapsuleRequest,
   snapshot: BootSnapshot,
-  options: StartOptions,
-): Promise<CapsuleResources> {
-  const { layout, vmm, slots, signal } = options;
-  await checkDiskSpace(layout.root, diskReserveMib);
-  await using stack = new AsyncDisposableStack();
-  const runDir = join(layout.machines, request.id);
-  await mkdir(runDir, { mode: 0o700 });
-  stack.defer(() => rm(runDir, { recursive: true, force: true }));
-  const diskPath = join(layout.layers, `${newId("disk")}.qcow2`);
-  stack.defer(() => rm(diskPath, { force: true }));
-  const slot = await slots?.acquire(signal);
-  if (slot) stack.defer(async () => await slots?.release(slot));
-
-  const spec = { id: request.id, runDir, diskPath, size: request.size, slot, snapshot: snapshot.machine };
-  const machine = stack.use(await vmm.restore(spec, signal));
-  const guest = stack.use(new GuestAgent(machine.guestUrl, snapshot.bootToken));
+  parts: HostParts,
+): Promise<Required<CapsuleResources>> {
+  await checkDiskSpace(parts.layout.root, diskReserveMib);
+  await using undo = new AsyncDisposableStack();
+  const holdings = undo.use(new Holdings(request.id, parts.journal));
+  const spec = await prepare(request, snapshot, holdings, parts);
+  const machine = await startMachine(spec, holdings, parts);
+  const guest = holdings.use(new GuestAgent(machine.guestUrl, snapshot.bootToken));
   const accessToken = randomBytes(32).toString("hex");
-  await claim(machine, guest, newIdentity(machine, request.id, accessToken), signal);
-  return { machine, guest, stack: stack.move() };
+  parts.journal.write(request.id, { step: "claim", accessToken });
+  await claim(machine, guest, newIdentity(machine, request.id, accessToken), parts.signal);
+  undo.move();
+  return { holdings, running: { machine, guest } };
+}
+
+/** Everything that a machine needs before it is started. */
+async function prepare(
+  { id, size }: CapsuleRequest,
+  snapshot: BootSnapshot,
+  holdings: Holdings,
+  { layout, slots, signal }: HostParts,
+): Promise<RestoreSpec> {
+  const runDir = join(layout.machines, id);
+  holdings.hold({ step: "run_dir" }, "run_dir", () => rm(runDir, { recursive: true, force: true }));
+  await mkdir(runDir, { mode: 0o700 });
+  const diskPath = join(layout.layers, `${newId("disk")}.qcow2`);
+  holdings.hold({ step: "disk", path: diskPath }, "disk", () => rm(diskPath, { force: true }));
+  let slot: NetworkSlot | undefined;
+  if (slots) {
+    const taken = await slots.acquire(signal);
+    holdings.hold({ step: "slot", index: taken.index }, "slot", () => slots.release(taken));
+    slot = taken;
+  }
+  return { id, runDir, diskPath, size, slot, snapshot: snapshot.machine };
+}
+
+async function startMachine(spec: RestoreSpec, holdings: Holdings, parts: HostParts): Promise<Machine> {
+  let machine: Machine | undefined;
+  // A machine that does not start is ended by its driver.
+  holdings.hold({ step: "machine" }, "machine", async () => await machine?.[Symbol.asyncDispose]());
+  machine = await parts.vmm.restore(spec, parts.signal);
+  const { process, guestUrl } = machine;
+  parts.journal.write(spec.id, { step: "started", process, guestUrl });
+  return machine;
 }
 
 async function claim(

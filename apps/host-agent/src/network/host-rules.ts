@@ -7,45 +7,62 @@ import type { NetworkSlot } from "./slot.ts";
  * This agent's table in the host's namespace: capsules reach the public internet and the name server, not each
  * other, not the host, not its neighbourhood. One set of links, so a capsule more adds no rule.
  */
-export class HostRules implements AsyncDisposable {
+export class HostRules {
   readonly #table: string;
 
   private constructor(table: string) {
     this.#table = table;
   }
 
-  /** @param instance tells this agent's table from that of another on the same machine. */
-  static async open(instance: string, nameserver: string, signal: AbortSignal): Promise<HostRules> {
+  /**
+   * Replaces the table in one transaction: capsules that run are behind one all the time.
+   *
+   * @param instance tells this agent's table from that of another on the same machine.
+   * @param slots what is behind the table from the start.
+   */
+  static async open(
+    instance: string,
+    nameserver: string,
+    slots: readonly NetworkSlot[],
+    signal: AbortSignal,
+  ): Promise<HostRules> {
     const rules = new HostRules(`wrenn_${instance}`);
     await allowForwarding();
-    await runCommand("nft", ["-f", "-"], { input: tableText(`wrenn_${instance}`, nameserver), signal });
+    const links = slots.map(({ hostLink }) => hostLink);
+    await runCommand("nft", ["-f", "-"], {
+      input: tableText(`wrenn_${instance}`, nameserver, links),
+      signal,
+    });
     return rules;
   }
 
   async admit(slot: NetworkSlot, signal?: AbortSignal): Promise<void> {
-    await this.#element("add", slot, signal);
+    await this.#elements(["add"], slot, signal);
   }
 
+  /** One that is not there is fine: it is added first, in the same transaction. */
   async dismiss(slot: NetworkSlot): Promise<void> {
-    await this.#element("delete", slot);
+    await this.#elements(["add", "delete"], slot);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Removes the table. Only when no capsule is behind it any more. */
+  async remove(): Promise<void> {
     await runCommand("nft", ["delete", "table", "inet", this.#table]);
   }
 
-  async #element(verb: "add" | "delete", slot: NetworkSlot, signal?: AbortSignal): Promise<void> {
-    const element = `{ "${slot.hostLink}" }`;
-    await runCommand("nft", [verb, "element", "inet", this.#table, "links", element], { signal });
+  async #elements(verbs: ("add" | "delete")[], slot: NetworkSlot, signal?: AbortSignal): Promise<void> {
+    const lines = verbs.map((verb) => `${verb} element inet ${this.#table} links { "${slot.hostLink}" }\n`);
+    await runCommand("nft", ["-f", "-"], { input: lines.join(""), signal });
   }
 }
 
-function tableText(table: string, nameserver: string): string {
+function tableText(table: string, nameserver: string, links: readonly string[]): string {
+  const elements = links.length > 0 ? `elements = { ${links.map((link) => `"${link}"`).join(", ")} }` : "";
   return `
 table inet ${table}
 delete table inet ${table}
 table inet ${table} {
-  set links { type ifname; }
+  set links { type ifname; ${elements} }
   set forbidden { type ipv4_addr; flags interval; elements = { ${forbiddenRanges.join(", ")} } }
 
   chain forward {

@@ -49,15 +49,19 @@ class Bench {
     stack.defer(() => rm(dir, { recursive: true, force: true }));
     if (vmm.network === "none") return new Bench(vmm, stack, dir, undefined);
     const nameserver = await findNameserver();
-    const rules = stack.use(await HostRules.open("conformance", nameserver, signal));
+    const rules = await HostRules.open("conformance", nameserver, [], signal);
     const register = new SlotRegister(dir);
     const logger = makeLogger("conformance", "error");
-    const slots = stack.use(await SlotPool.open({ register, rules, nameserver, logger }));
+    const slots = stack.use(SlotPool.open({ register, rules, nameserver, logger }));
     return new Bench(vmm, stack, dir, slots);
   }
 
+  runDir(id: string): string {
+    return join(this.#dir, id);
+  }
+
   async spec(id: string): Promise<MachineSpec> {
-    const runDir = join(this.#dir, id);
+    const runDir = this.runDir(id);
     await mkdir(runDir);
     const slot = await this.#slots?.acquire(signal);
     if (slot) this.#stack.defer(async () => await this.#slots?.release(slot));
@@ -116,7 +120,7 @@ describe.each(drivers)("a %s machine", (_name, open) => {
       await using stranger = new GuestAgent(machine.guestUrl, bootToken);
       await expect(runInGuest(stranger, "true", [], signal)).rejects.toThrow();
     }
-    expect(new Set(machines.map(({ pid }) => pid)).size).toBe(2);
+    expect(new Set(machines.map(({ process }) => process.pid)).size).toBe(2);
 
     const [first] = machines;
     await first?.[Symbol.asyncDispose]();
@@ -128,8 +132,29 @@ describe.each(drivers)("a %s machine", (_name, open) => {
     await using stack = new AsyncDisposableStack();
     const bench = await Bench.open(open, stack);
     const machine = await bench.restore("victim", await bench.snapshot("t"));
-    process.kill(machine.pid, "SIGKILL");
+    process.kill(machine.process.pid, "SIGKILL");
     expect(await machine.exited).toMatchObject({ code: null, signal: "SIGKILL" });
+  });
+
+  test("runs on when its agent lets go of it, and is taken over", async () => {
+    await using stack = new AsyncDisposableStack();
+    const bench = await Bench.open(open, stack);
+    const machine = await bench.restore("kept", await bench.snapshot("t"));
+    const { process: identity, guestUrl } = machine;
+    const spec = { process: identity, guestUrl, runDir: bench.runDir("kept") };
+    machine.detach();
+
+    const adopted = await bench.vmm.adopt(spec, signal);
+    expect(adopted?.process).toEqual(identity);
+    await using guest = new GuestAgent(guestUrl, "t");
+    expect(await runInGuest(guest, "echo", ["here"], signal)).toBe("here\n");
+
+    process.kill(identity.pid, "SIGKILL");
+    expect(await adopted?.exited).toMatchObject({ code: null, signal: null });
+    await adopted?.[Symbol.asyncDispose]();
+    expect(await bench.vmm.adopt(spec, signal)).toBeUndefined();
+    const reused = { ...identity, pid: process.pid };
+    expect(await bench.vmm.adopt({ ...spec, process: reused }, signal)).toBeUndefined();
   });
 
   test("refuses a snapshot that is not there, and leaves no process", async () => {

@@ -1,5 +1,6 @@
 import type { CapsuleSize } from "@wrenn/contracts";
 import type { NetworkSlot } from "../network/slot.ts";
+import type { ProcessIdentity } from "../processes/identity.ts";
 
 /** A virtual machine monitor: one interface, and one conformance suite that every driver passes. */
 export interface Vmm {
@@ -16,6 +17,8 @@ export interface Vmm {
   boot(spec: BootSpec, signal: AbortSignal): Promise<Machine>;
   /** Starts a machine from a snapshot with a disk of its own on top of the snapshot's. */
   restore(spec: RestoreSpec, signal: AbortSignal): Promise<Machine>;
+  /** Takes over a machine that an earlier life of this agent started; undefined when it has ended meanwhile. */
+  adopt(spec: AdoptSpec, signal: AbortSignal): Promise<Machine | undefined>;
 }
 
 /** What every machine is made with. */
@@ -47,6 +50,13 @@ export interface RestoreSpec extends MachineSpec {
   readonly snapshot: MachineSnapshot;
 }
 
+/** What is known of a machine that runs already. */
+export interface AdoptSpec {
+  readonly process: ProcessIdentity;
+  readonly guestUrl: string;
+  readonly runDir: string;
+}
+
 /** A stopped machine on disk. Immutable, shared by every machine restored from it. */
 export interface MachineSnapshot {
   readonly memoryPath: string;
@@ -62,7 +72,7 @@ export interface DiskLayer {
   readonly format: "raw" | "qcow2";
 }
 
-/** How a machine ended. */
+/** How a machine ended. Of one that was adopted, neither code nor signal is known: only its parent learns them. */
 export interface MachineExit {
   readonly code: number | null;
   readonly signal: string | null;
@@ -70,9 +80,10 @@ export interface MachineExit {
   readonly lastWords: string;
 }
 
-/** A running machine. Disposing of it kills it and waits until it is gone. */
+/** A running machine: it outlives this agent. Disposing of it kills it and waits until it is gone. */
 export interface Machine extends AsyncDisposable {
-  readonly pid: number;
+  /** Its VMM. */
+  readonly process: ProcessIdentity;
   /** Base URL of the guest agent, as this host dials it. */
   readonly guestUrl: string;
   /** Whether the guest has a kernel of its own whose clock, host name and random pool may be set. */
@@ -83,4 +94,6 @@ export interface Machine extends AsyncDisposable {
   saveAndEnd(): Promise<void>;
   /** Last lines of the guest's console, for a machine that does not answer. */
   consoleTail(): Promise<string>;
+  /** Lets go of the machine without ending it: it runs on, and can be adopted. */
+  detach(): void;
 }

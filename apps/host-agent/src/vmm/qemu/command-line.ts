@@ -2,9 +2,9 @@ import type { CapsuleSize } from "@wrenn/contracts";
 import { guestMac, tapName } from "../../network/addresses.ts";
 import type { DiskLayer } from "../vmm.ts";
 
-/** Descriptors that the process inherits: the device state (read or written) and the monitor connection. */
+/** Descriptors that the process inherits: the device state (read or written) and the socket it is monitored on. */
 const stateFd = 3;
-export const monitorFd = 4;
+const monitorFd = 4;
 
 /** The device state as the monitor's commands name it. */
 export const savedStatePath = "/dev/fdset/1";
@@ -50,7 +50,12 @@ export function commandLine(spec: CommandLineSpec): string[] {
     ...["-device", `virtio-net-device,netdev=net,mac=${guestMac}`],
     ...["-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-device,rng=rng"],
     ...["-chardev", consoleOf(spec), "-serial", "chardev:console"],
-    ...["-chardev", `socket,id=monitor,fd=${monitorFd}`, "-mon", "chardev=monitor,mode=control"],
+    ...[
+      "-chardev",
+      `socket,id=monitor,fd=${monitorFd},server=on,wait=off`,
+      "-mon",
+      "chardev=monitor,mode=control",
+    ],
     // A guest that reboots has ended: its capsule says so instead of starting over.
     "-no-reboot",
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],

@@ -2,15 +2,23 @@ import { constants, copyFile, open } from "node:fs/promises";
 import { WrennError } from "@wrenn/contracts";
 import { runCommand } from "@wrenn/daemon";
 import type { NetworkSlot } from "../../network/slot.ts";
-import type { BootSpec, DiskLayer, Machine, MachineSpec, RestoreSpec, Vmm } from "../vmm.ts";
+import { isRunning } from "../../processes/identity.ts";
+import type { AdoptSpec, BootSpec, DiskLayer, Machine, MachineSpec, RestoreSpec, Vmm } from "../vmm.ts";
 import { commandLine } from "./command-line.ts";
 import { hostTscKhz, kernelArgs } from "./kernel-args.ts";
 import { consolePath, QemuMachine } from "./qemu-machine.ts";
+import { adoptQemu, startQemu } from "./qemu-process.ts";
 
 const binary = "qemu-system-x86_64";
 
 /** Longest time from the start of QEMU to a guest that runs; tens of milliseconds are usual. */
 const startTimeoutMs = 60_000;
+
+/** A monitor of a machine that works answers within a millisecond. */
+const adoptTimeoutMs = 5_000;
+
+/** Port of the guest agent in every capsule. */
+const guestAgentPort = 49983;
 
 /** QEMU's `microvm` with software emulation: runs anywhere, and restores a snapshot in tens of milliseconds. */
 export class QemuDriver implements Vmm {
@@ -54,8 +62,9 @@ export class QemuDriver implements Vmm {
         consolePath: consolePath(spec.runDir),
       },
     });
-    const launch = { binary, args, runDir: spec.runDir, slot: slotOf(spec), stateFile };
-    return await QemuMachine.launch(launch, bounded(signal));
+    const slot = slotOf(spec);
+    const launch = { binary, args, runDir: spec.runDir, slot, stateFile };
+    return new QemuMachine(await startQemu(launch, bounded(signal)), guestUrlOf(slot), spec.runDir);
   }
 
   async restore(spec: RestoreSpec, signal: AbortSignal): Promise<Machine> {
@@ -69,18 +78,30 @@ export class QemuDriver implements Vmm {
       sharedMemory: false,
       diskLayers: [...spec.snapshot.diskLayers, own],
     });
-    const launch = { binary, args, runDir: spec.runDir, slot: slotOf(spec), stateFile };
+    const slot = slotOf(spec);
+    const launch = { binary, args, runDir: spec.runDir, slot, stateFile };
     const start = bounded(signal);
-    const machine = stack.use(await QemuMachine.launch(launch, start));
+    const machine = stack.use(new QemuMachine(await startQemu(launch, start), guestUrlOf(slot), spec.runDir));
     await machine.resume(start);
     stack.move();
     await stateFile.close();
     return machine;
   }
+
+  async adopt(spec: AdoptSpec, signal: AbortSignal): Promise<Machine | undefined> {
+    if (!(await isRunning(spec.process))) return undefined;
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(adoptTimeoutMs)]);
+    const qemu = await adoptQemu(spec.process, spec.runDir, deadline);
+    return new QemuMachine(qemu, spec.guestUrl, spec.runDir);
+  }
 }
 
 function bounded(signal: AbortSignal): AbortSignal {
   return AbortSignal.any([signal, AbortSignal.timeout(startTimeoutMs)]);
+}
+
+function guestUrlOf(slot: NetworkSlot): string {
+  return `http://${slot.guestAddress}:${guestAgentPort}`;
 }
 
 function slotOf(spec: MachineSpec): NetworkSlot {

@@ -25,6 +25,8 @@ const maxLineBytes = 1024 * 1024;
  * Protocol: https://www.qemu.org/docs/master/interop/qmp-spec.html
  */
 export class QmpClient {
+  /** Resolves when the connection has ended, for whatever reason. */
+  readonly closed: Promise<void>;
   readonly #socket: Duplex;
   readonly #pending = new Map<number, Pending>();
   readonly #listeners = new Map<string, Set<EventListener>>();
@@ -33,6 +35,7 @@ export class QmpClient {
 
   private constructor(socket: Duplex) {
     this.#socket = socket;
+    this.closed = new Promise((resolve) => socket.once("close", () => resolve()));
     const lines = createInterface({ input: socket });
     lines.on("line", (line) => this.#receive(line));
     // The interface passes the socket's error on, and its `error` event must have a listener too.

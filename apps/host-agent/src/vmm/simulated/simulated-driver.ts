@@ -1,9 +1,6 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { copyFile, readFile, writeFile } from "node:fs/promises";
-import { createInterface } from "node:readline";
-import { WrennError } from "@wrenn/contracts";
-import type { BootSpec, DiskLayer, Machine, MachineExit, RestoreSpec, Vmm } from "../vmm.ts";
+import type { AdoptSpec, BootSpec, DiskLayer, Machine, RestoreSpec, Vmm } from "../vmm.ts";
+import { SimulatedMachine } from "./simulated-machine.ts";
 
 /**
  * A driver without a machine: a capsule is a guest agent on this host, as this user, without any isolation. It is
@@ -36,70 +33,8 @@ export class SimulatedDriver implements Vmm {
     const bootTokenSha256 = await readFile(spec.snapshot.memoryPath, "utf8");
     return await SimulatedMachine.launch(this.#envdBinary, spec.runDir, bootTokenSha256, signal);
   }
-}
 
-class SimulatedMachine implements Machine {
-  readonly pid: number;
-  readonly guestUrl: string;
-  readonly ownsKernel = false;
-  readonly exited: Promise<MachineExit>;
-  readonly #child: ChildProcess;
-
-  private constructor(child: ChildProcess, pid: number, guestUrl: string, exited: Promise<MachineExit>) {
-    this.#child = child;
-    this.pid = pid;
-    this.guestUrl = guestUrl;
-    this.exited = exited;
+  async adopt(spec: AdoptSpec): Promise<Machine | undefined> {
+    return await SimulatedMachine.adopt(spec);
   }
-
-  static async launch(
-    binary: string,
-    runDir: string,
-    tokenSha256: string,
-    signal: AbortSignal,
-  ): Promise<SimulatedMachine> {
-    signal.throwIfAborted();
-    const child = spawn(binary, ["--listen", "127.0.0.1:0", "--token-sha256", tokenSha256], {
-      cwd: runDir,
-      detached: true,
-      env: {},
-      stdio: ["ignore", "pipe", "ignore"],
-    });
-    const exited = once(child, "exit").then(
-      ([code, name]) => ({ code: code as number | null, signal: name as string | null, lastWords: "" }),
-      (error: unknown) => ({ code: null, signal: null, lastWords: String(error) }),
-    );
-    const gone = exited.then(({ lastWords }) => {
-      throw new WrennError(
-        "vmm_missing",
-        `${binary} did not start: ${lastWords || "it ended"}; run \`make envd\``,
-      );
-    });
-    const address = await Promise.race([listeningAddress(child), gone]);
-    if (child.pid === undefined) throw new WrennError("vmm_missing", `${binary} did not start`);
-    return new SimulatedMachine(child, child.pid, `http://${address}`, exited);
-  }
-
-  async saveAndEnd(): Promise<void> {
-    await this[Symbol.asyncDispose]();
-  }
-
-  async consoleTail(): Promise<string> {
-    return "";
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGKILL");
-    await this.exited;
-  }
-}
-
-/** The guest agent prints the address that it listens on as its first line. */
-async function listeningAddress(child: ChildProcess): Promise<string> {
-  if (!child.stdout) throw new RangeError("the guest agent's output is not piped");
-  const lines = createInterface({ input: child.stdout });
-  const [line] = (await once(lines, "line")) as [string];
-  const address = /(\d+\.\d+\.\d+\.\d+:\d+)/.exec(line)?.[1];
-  if (!address) throw new WrennError("vmm_missing", "the guest agent did not say where it listens");
-  return address;
 }

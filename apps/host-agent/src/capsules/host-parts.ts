@@ -1,0 +1,19 @@
+import type { Logger } from "@wrenn/daemon";
+import type { Journal } from "../journal/journal.ts";
+import type { Layout } from "../layout.ts";
+import type { SlotPool } from "../network/slot-pool.ts";
+import type { ChangeLog } from "../reports/change-log.ts";
+import type { Vmm } from "../vmm/vmm.ts";
+
+/** What capsules are made of and noted in, on this host. */
+export interface HostParts {
+  readonly layout: Layout;
+  readonly vmm: Vmm;
+  /** Absent when the driver brings a network of its own. */
+  readonly slots: SlotPool | undefined;
+  readonly journal: Journal;
+  readonly changes: ChangeLog;
+  readonly logger: Logger;
+  /** Aborted when the agent ends. */
+  readonly signal: AbortSignal;
+}

@@ -1,0 +1,24 @@
+import type { ReportedCapsule } from "@wrenn/contracts/rest";
+import type { Capsule } from "./capsule.ts";
+
+/** A capsule as the control plane is told of it. */
+export function toReport(capsule: Capsule): ReportedCapsule {
+  const { versions } = capsule;
+  return {
+    id: capsule.request.id,
+    state: capsule.state,
+    generation: capsule.generation,
+    revision: capsule.revision,
+    ...(capsule.reason && { reason: capsule.reason }),
+    ...(capsule.startedAt && { started_at: capsule.startedAt }),
+    versions: versions
+      ? {
+          image_version: versions.imageVersion,
+          kernel_version: versions.kernelVersion,
+          envd_version: versions.envdVersion,
+          vmm: versions.vmm,
+          vmm_version: versions.vmmVersion,
+        }
+      : {},
+  };
+}

@@ -1,0 +1,52 @@
+import { once } from "node:events";
+import { open, rename } from "node:fs/promises";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+
+const name = "monitor";
+
+/** A listening Unix socket whose descriptor a process inherits. */
+export interface ListeningSocket extends AsyncDisposable {
+  readonly fd: number;
+}
+
+/**
+ * Listens for monitor connections in a run directory, on behalf of a VMM that inherits the descriptor: whoever comes
+ * later, this agent or the next one, connects to the path. Dispose of it as soon as the VMM has been spawned, before
+ * anybody connects: until then it is this process that would answer.
+ */
+export async function listenForMonitor(runDir: string): Promise<ListeningSocket> {
+  // A socket's path has at most 107 bytes (unix(7)), a directory of ours may have more: so by descriptor.
+  await using dir = await open(runDir, "r");
+  const server = createServer();
+  server.listen(`/proc/self/fd/${dir.fd}/${name}.new`);
+  await once(server, "listening");
+  // Node unlinks the path that it bound when it closes. This name it does not know.
+  await rename(join(runDir, `${name}.new`), join(runDir, name));
+  return {
+    fd: descriptorOf(server),
+    async [Symbol.asyncDispose]() {
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
+
+/** Connects to the monitor of the machine that has the run directory. */
+export async function connectToMonitor(runDir: string): Promise<Socket> {
+  await using dir = await open(runDir, "r");
+  const socket = connect(`/proc/self/fd/${dir.fd}/${name}`);
+  try {
+    await once(socket, "connect");
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+/** Node passes a descriptor number on to a child, but not the server that has it. */
+function descriptorOf(server: Server): number {
+  const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
+  return fd;
+}
