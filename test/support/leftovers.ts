@@ -11,15 +11,16 @@ export async function leftoversOf(wrennDir: string): Promise<string[]> {
   return found;
 }
 
-/** Processes that work in the directory or name it in their arguments. */
+/** Processes that work in the directory, write a log there, or name it in their arguments. */
 export async function processesIn(dir: string): Promise<string[]> {
   const found: string[] = [];
   for (const pid of (await readdir("/proc")).filter(
     (name) => /^\d+$/.test(name) && Number(name) !== process.pid,
   )) {
-    const cwd = await readlink(`/proc/${pid}/cwd`).catch(() => "");
+    const links = ["cwd", "fd/1"].map((name) => readlink(`/proc/${pid}/${name}`).catch(() => ""));
+    const paths = await Promise.all(links);
     const commandLine = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
-    if (cwd.startsWith(dir) || commandLine.includes(`${dir}/`)) {
+    if (paths.some((path) => path.startsWith(dir)) || commandLine.includes(`${dir}/`)) {
       found.push(`process ${pid} ${commandLine.replaceAll("\0", " ").slice(0, 120)}`);
     }
   }

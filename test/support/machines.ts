@@ -1,11 +1,11 @@
 import { readdir, readlink, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
-/** Pid of the VMM of a capsule, found by its working directory; undefined when it has none. */
+/** Pid of the VMM of a capsule, found by its log, its standard output; undefined when it has none. */
 export async function machinePid(wrennDir: string, capsuleId: string): Promise<number | undefined> {
   for (const name of (await readdir("/proc")).filter((candidate) => /^\d+$/.test(candidate))) {
-    const cwd = await readlink(`/proc/${name}/cwd`).catch(() => "");
-    if (cwd === join(wrennDir, "machines", capsuleId)) return Number(name);
+    const output = await readlink(`/proc/${name}/fd/1`).catch(() => "");
+    if (dirname(output) === join(wrennDir, "machines", capsuleId)) return Number(name);
   }
   return undefined;
 }

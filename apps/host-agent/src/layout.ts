@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -16,6 +17,11 @@ export interface Layout {
   readonly journal: string;
   /** Token that the control plane shows to this agent. */
   readonly hostToken: string;
+}
+
+/** Tells what this agent makes on its machine, outside its directory, from what other agents make. */
+export function instanceOf(root: string): string {
+  return createHash("sha256").update(root).digest("hex").slice(0, 8);
 }
 
 export function layoutOf(root: string): Layout {

@@ -37,7 +37,7 @@ export function confine(
 ): Command {
   const { mountNamespace, ipcNamespace } = jail;
   const [first = "", ...rest] = [
-    ...(cgroup === undefined ? [] : ["/bin/sh", "-ec", enterCgroup, `${cgroup}/cgroup.procs`]),
+    ...(cgroup === undefined ? [] : enterCgroup(cgroup)),
     ...["nsenter", `--net=${namespacePath}`, `--ipc=${ipcNamespace}`, `--mount=${mountNamespace}`, "--"],
     // Limits first: only who has capabilities may raise one, and here they may have to be.
     ...["prlimit", ...limitOptions(limits), "--"],
@@ -48,8 +48,10 @@ export function confine(
   return { file: first, args: [...rest, ...program.args] };
 }
 
-/** The file's name is the script's `$0`. Writing 0 moves the writer; the shell then becomes the next step. */
-const enterCgroup = 'echo 0 > "$0"; exec "$@"';
+/** A step that moves itself to a cgroup (0 is the writer, the file's name the script's `$0`) and becomes the next. */
+export function enterCgroup(dir: string): string[] {
+  return ["/bin/sh", "-ec", 'echo 0 > "$0"; exec "$@"', `${dir}/cgroup.procs`];
+}
 
 function limitOptions({ fileBytes, threads, openFiles }: ResourceLimits): string[] {
   return [

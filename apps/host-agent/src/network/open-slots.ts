@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
 import type { Logger } from "@wrenn/daemon";
+import { instanceOf } from "../layout.ts";
 import { HostRules } from "./host-rules.ts";
 import { findNameserver } from "./nameserver.ts";
 import { type NetworkSlot, namespaceExists, slotOf } from "./slot.ts";
@@ -30,7 +30,6 @@ export async function openSlots(options: OpenSlotsOptions): Promise<SlotPool> {
   const taken = present.filter(isTaken);
   const orphans = present.filter((slot) => !isTaken(slot));
   const nameserver = await findNameserver();
-  const instance = createHash("sha256").update(root).digest("hex").slice(0, 8);
-  const rules = await HostRules.open(instance, nameserver, present, signal);
+  const rules = await HostRules.open(instanceOf(root), nameserver, present, signal);
   return SlotPool.open({ register, rules, nameserver, logger, taken, orphans });
 }

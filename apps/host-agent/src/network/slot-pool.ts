@@ -84,8 +84,8 @@ export class SlotPool implements AsyncDisposable {
     const { orphans = [], logger } = this.#options;
     for (const slot of orphans) {
       try {
-        const { namespacePath } = slot;
-        await Promise.all((await findProcesses({ namespacePath })).map(endProcess));
+        const { namespacePath, uid } = slot;
+        await Promise.all((await findProcesses({ namespacePath, uid })).map(endProcess));
         await this.release(slot);
         logger.info({ slot: slot.index }, "removed a network slot that nothing uses");
       } catch (err) {

@@ -1,4 +1,5 @@
 import { access, writeFile } from "node:fs/promises";
+import { machineUid } from "../confinement/machine-user.ts";
 import { gatewayMac, guestAddress, guestGateway, guestMac, slotAddresses, tapName } from "./addresses.ts";
 import { runIn, runIp } from "./namespace.ts";
 
@@ -11,6 +12,8 @@ export interface NetworkSlot {
   readonly hostLink: string;
   /** Address at which the host reaches the guest. */
   readonly guestAddress: string;
+  /** User that the slot's machine runs as; the TAP device belongs to it. */
+  readonly uid: number;
 }
 
 /** The names and addresses of a slot, which all follow from its index. */
@@ -21,6 +24,7 @@ export function slotOf(index: number): NetworkSlot {
     namespacePath: `/run/netns/wrenn-${index}`,
     hostLink: `wrenn${index}`,
     guestAddress: slotAddresses(index).guest,
+    uid: machineUid(index),
   };
 }
 
@@ -43,7 +47,7 @@ export async function makeSlot(slot: NetworkSlot, nameserver: string, signal: Ab
     `address add ${guest}/31 dev eth0`,
     "link set eth0 up",
     `route add default via ${host}`,
-    `tuntap add dev ${tapName} mode tap`,
+    `tuntap add dev ${tapName} mode tap user ${slot.uid}`,
     `link set ${tapName} address ${gatewayMac}`,
     `address add ${guestGateway}/30 dev ${tapName}`,
     `link set ${tapName} up`,

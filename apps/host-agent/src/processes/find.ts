@@ -3,7 +3,7 @@ import { identify, type ProcessIdentity } from "./identity.ts";
 
 /** What gives away a process of ours. Any one of these suffices. */
 export interface Traces {
-  /** Works in this directory or below it. */
+  /** Works in this directory or below it, or writes its log there: a machine's root, and so its directory, is a jail's. */
   readonly dir?: string;
   /** Is in, or about to enter, the network namespace that is pinned here. */
   readonly namespacePath?: string;
@@ -28,8 +28,10 @@ export async function findProcesses(traces: Traces): Promise<ProcessIdentity[]> 
 
 async function carries(pid: number, traces: Traces, namespace: number | undefined | ""): Promise<boolean> {
   if (traces.dir !== undefined) {
-    const cwd = await readlink(`/proc/${pid}/cwd`).catch(() => "");
-    if (cwd === traces.dir || cwd.startsWith(`${traces.dir}/`)) return true;
+    for (const link of ["cwd", "fd/1"]) {
+      const path = await readlink(`/proc/${pid}/${link}`).catch(() => "");
+      if (path === traces.dir || path.startsWith(`${traces.dir}/`)) return true;
+    }
   }
   if (traces.uid !== undefined && (await uidOf(pid)) === traces.uid) return true;
   if (!namespace || !traces.namespacePath) return false;
@@ -37,15 +39,17 @@ async function carries(pid: number, traces: Traces, namespace: number | undefine
   return await isEntering(pid, traces.namespacePath);
 }
 
-/** The program that enters a namespace names it in its arguments until it is inside. */
+/** The program that enters a namespace names it in its arguments until it is inside; so does the step before it. */
 async function isEntering(pid: number, namespacePath: string): Promise<boolean> {
   const args = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
-  return args.startsWith("nsenter\0") && args.split("\0").includes(`--net=${namespacePath}`);
+  return /^(nsenter|\/bin\/sh)\0/.test(args) && args.split("\0").includes(`--net=${namespacePath}`);
 }
 
+/** The real user. The owner of the directory would be root for a process that makes itself undumpable. */
 async function uidOf(pid: number): Promise<number | undefined> {
-  const info = await stat(`/proc/${pid}`).catch(() => undefined);
-  return info?.uid;
+  const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
+  const uid = /^Uid:\t(\d+)/m.exec(status)?.[1];
+  return uid === undefined ? undefined : Number(uid);
 }
 
 async function inode(path: string): Promise<number | undefined> {

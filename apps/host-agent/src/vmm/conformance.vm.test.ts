@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeLogger } from "@wrenn/daemon";
 import { describe, expect, inject, test } from "vitest";
+import { Walls } from "../confinement/walls.ts";
 import { GuestAgent } from "../guest/guest-agent.ts";
 import { runInGuest } from "../guest/run-in-guest.ts";
 import { waitForGuest } from "../guest/wait-for-guest.ts";
@@ -21,8 +22,9 @@ import type { BootSpec, Machine, MachineSnapshot, MachineSpec, Vmm } from "./vmm
  * What every driver does alike, the simulated one included. A driver that fails here is not a driver; one that
  * passes may be used by everything above it.
  */
-const drivers: [string, () => Promise<Vmm>][] = [
-  ["qemu", () => QemuDriver.open()],
+type OpenVmm = (stack: AsyncDisposableStack) => Promise<Vmm>;
+const drivers: [string, OpenVmm][] = [
+  ["qemu", async (stack) => QemuDriver.open(stack.use(await Walls.open("conformance", signal)))],
   ["simulated", async () => new SimulatedDriver(inject("envdBinary"))],
 ];
 
@@ -43,8 +45,8 @@ class Bench {
     this.#slots = slots;
   }
 
-  static async open(open: () => Promise<Vmm>, stack: AsyncDisposableStack): Promise<Bench> {
-    const vmm = await open();
+  static async open(open: OpenVmm, stack: AsyncDisposableStack): Promise<Bench> {
+    const vmm = await open(stack);
     const dir = await mkdtemp(join(tmpdir(), "wrenn-vmm-"));
     stack.defer(() => rm(dir, { recursive: true, force: true }));
     if (vmm.network === "none") return new Bench(vmm, stack, dir, undefined);

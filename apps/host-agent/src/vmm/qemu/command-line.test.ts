@@ -1,30 +1,35 @@
 import { expect, test } from "vitest";
-import { commandLine } from "./command-line.ts";
+import { type CommandLineSpec, commandLine } from "./command-line.ts";
 
-const spec = {
+const spec: CommandLineSpec = {
+  id: "machine",
+  accelerator: "tcg",
   size: { vcpus: 2, memoryMib: 512 },
-  memoryPath: "/s/memory",
-  sharedMemory: false,
-  diskLayers: [
-    { path: "/i/rootfs.ext4", format: "raw" as const },
-    { path: "/l/boot.qcow2", format: "qcow2" as const },
-    { path: "/l/own.qcow2", format: "qcow2" as const },
+  memory: { fd: 5, access: "private" },
+  disk: [
+    { fd: 6, format: "raw" },
+    { fd: 7, format: "qcow2" },
+    { fd: 8, format: "qcow2" },
   ],
 };
-const boot = { kernelPath: "/k", initramfsPath: "/i", kernelArgs: "quiet", consolePath: "/c" };
+const boot = { kernelFd: 9, initramfsFd: 10, kernelArgs: "quiet", consoleFd: 11 };
 
 /** The values of an option, in order. */
 function valuesOf(args: string[], option: string): string[] {
   return args.flatMap((arg, i) => (args[i - 1] === option ? [arg] : []));
 }
 
+function memoryOf(args: string[]): Record<string, unknown> {
+  return JSON.parse(valuesOf(args, "-object")[0] ?? "");
+}
+
 test("only the machine's own layer can be written, and no format is probed", () => {
   const [node] = valuesOf(commandLine(spec), "-blockdev").map((text) => JSON.parse(text));
   const layers = [node, node.backing, node.backing.backing];
   expect(layers.map((layer) => [layer.driver, layer.file.filename, layer["read-only"]])).toEqual([
-    ["qcow2", "/l/own.qcow2", false],
-    ["qcow2", "/l/boot.qcow2", true],
-    ["raw", "/i/rootfs.ext4", true],
+    ["qcow2", "/dev/fdset/8", false],
+    ["qcow2", "/dev/fdset/7", true],
+    ["raw", "/dev/fdset/6", true],
   ]);
 });
 
@@ -34,7 +39,18 @@ test("a boot and its restores have the same devices in the same order", () => {
 });
 
 test("a restored guest cannot write the shared memory image through its mapping", () => {
-  const ram = (args: string[]) => JSON.parse(valuesOf(args, "-object")[0] ?? "");
-  expect(ram(commandLine(spec)).share).toBe(false);
-  expect(ram(commandLine({ ...spec, sharedMemory: true, boot })).share).toBe(true);
+  expect(memoryOf(commandLine(spec))).toMatchObject({ share: false });
+  expect(memoryOf(commandLine({ ...spec, memory: { fd: 5, access: "shared" }, boot })).share).toBe(true);
+});
+
+test("a QEMU that can do with less gets a memory image that it cannot write at all", () => {
+  const args = commandLine({ ...spec, memory: { fd: 5, access: "private-read-only" } });
+  expect(memoryOf(args)).toMatchObject({ share: false, readonly: true, rom: "off" });
+});
+
+test("no path of this host is in the arguments", () => {
+  const paths = commandLine({ ...spec, boot }).flatMap((arg) => arg.match(/\/[\w/.-]+/g) ?? []);
+  expect(paths.filter((path) => !/^\/dev\/(fdset\/\d+|urandom)$|^\/proc\/self\/fd\/\d+$/.test(path))).toEqual(
+    [],
+  );
 });

@@ -2,13 +2,19 @@ import type { CapsuleSize } from "@wrenn/contracts";
 import { guestMac, tapName } from "../../network/addresses.ts";
 import type { DiskLayer } from "../vmm.ts";
 
-/** Descriptors that the process inherits: the device state (read or written) and the socket it is monitored on. */
-const stateFd = 3;
-const monitorFd = 4;
+/**
+ * Descriptors that the process inherits: first the socket on which its monitor listens, then the device state that is
+ * read or written, then every other file in any order. It opens nothing by path, for it sees none of our paths.
+ */
+export const monitorFd = 3;
+export const stateFd = 4;
 
 /** The device state as the monitor's commands name it. */
-export const savedStatePath = "/dev/fdset/1";
+export const savedStatePath = fdset(stateFd);
 export const loadedStateUri = `fd:${stateFd}`;
+
+/** What runs the guest's instructions: the processor, or QEMU's translator. */
+export type Accelerator = "kvm" | "tcg";
 
 /** Memory for translated code. QEMU's default is up to a quarter of the host's memory for each machine. */
 const translationCacheMib = 32;
@@ -16,19 +22,29 @@ const translationCacheMib = 32;
 const consoleBytes = 64 * 1024;
 
 export interface CommandLineSpec {
+  /** Tells an operator whose process this is. */
+  readonly id: string;
+  readonly accelerator: Accelerator;
   readonly size: CapsuleSize;
-  readonly memoryPath: string;
-  /** Whether writes of the guest reach the memory file: true while a snapshot is made, false for its clones. */
-  readonly sharedMemory: boolean;
-  /** Lowest layer first; the last one is the machine's own. */
-  readonly diskLayers: readonly DiskLayer[];
-  /** Absent when the machine is restored: the kernel is in the snapshot's memory. */
-  readonly boot?: {
-    readonly kernelPath: string;
-    readonly initramfsPath: string;
-    readonly kernelArgs: string;
-    readonly consolePath: string;
+  readonly memory: {
+    readonly fd: number;
+    /**
+     * `shared` while a snapshot is made: what the guest writes reaches the file. `private` for its clones.
+     * `private-read-only` too, where QEMU is content with a descriptor that cannot write (8.2 and newer).
+     */
+    readonly access: "shared" | "private" | "private-read-only";
   };
+  /** Lowest layer first; the last one is the machine's own. */
+  readonly disk: readonly { readonly fd: number; readonly format: DiskLayer["format"] }[];
+  /** Absent when the machine is restored: the kernel is in the snapshot's memory. */
+  readonly boot?:
+    | undefined
+    | {
+        readonly kernelFd: number;
+        readonly initramfsFd: number;
+        readonly kernelArgs: string;
+        readonly consoleFd: number;
+      };
 }
 
 /**
@@ -39,23 +55,20 @@ export interface CommandLineSpec {
 export function commandLine(spec: CommandLineSpec): string[] {
   const { vcpus, memoryMib } = spec.size;
   const args = [
-    ...["-nodefaults", "-no-user-config", "-display", "none"],
+    ...["-name", spec.id, "-nodefaults", "-no-user-config", "-display", "none"],
     ...["-machine", "microvm,x-option-roms=off,memory-backend=ram,suppress-vmdesc=on"],
-    ...["-accel", `tcg,thread=multi,tb-size=${translationCacheMib}`, "-cpu", "max"],
+    ...processorOf(spec.accelerator),
     ...["-smp", String(vcpus), "-m", `${memoryMib}M`],
     ...["-object", json({ "qom-type": "memory-backend-file", id: "ram", ...memoryOf(spec) })],
-    ...["-blockdev", json(blockNode(spec.diskLayers, false))],
+    ...spec.disk.flatMap(({ fd }) => handedOver(fd)),
+    ...["-blockdev", json(blockNode(spec.disk, false))],
     ...["-device", "virtio-blk-device,drive=disk"],
     ...["-netdev", `tap,id=net,ifname=${tapName},script=no,downscript=no,vnet_hdr=off`],
     ...["-device", `virtio-net-device,netdev=net,mac=${guestMac}`],
     ...["-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-device,rng=rng"],
     ...["-chardev", consoleOf(spec), "-serial", "chardev:console"],
-    ...[
-      "-chardev",
-      `socket,id=monitor,fd=${monitorFd},server=on,wait=off`,
-      "-mon",
-      "chardev=monitor,mode=control",
-    ],
+    ...["-chardev", `socket,id=monitor,fd=${monitorFd},server=on,wait=off`],
+    ...["-mon", "chardev=monitor,mode=control"],
     // A guest that reboots has ended: its capsule says so instead of starting over.
     "-no-reboot",
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
@@ -63,25 +76,49 @@ export function commandLine(spec: CommandLineSpec): string[] {
   // `-S` always: the state that a snapshot records is "running", and nothing may run before it is complete.
   // A device state without memory has no configuration section, so none may be expected.
   if (!spec.boot) return [...args, "-global", "migration.send-configuration=off", "-incoming", "defer", "-S"];
-  const { kernelPath, initramfsPath, kernelArgs } = spec.boot;
+  const { kernelFd, initramfsFd, kernelArgs, consoleFd } = spec.boot;
   return [
     ...args,
-    ...["-add-fd", `fd=${stateFd},set=1`],
-    ...["-kernel", kernelPath, "-initrd", initramfsPath, "-append", kernelArgs],
+    ...[...handedOver(stateFd), ...handedOver(consoleFd)],
+    ...["-kernel", inherited(kernelFd), "-initrd", inherited(initramfsFd), "-append", kernelArgs],
   ];
+}
+
+/** Makes a descriptor known to QEMU's own opener, which dups it where the name of its set is given as a path. */
+function handedOver(fd: number): string[] {
+  return ["-add-fd", `fd=${fd},set=${fd}`];
+}
+
+function fdset(fd: number): string {
+  return `/dev/fdset/${fd}`;
+}
+
+/** A file for the parts of QEMU that know no descriptor sets. It is opened anew, so its mode must let the user. */
+function inherited(fd: number): string {
+  return `/proc/self/fd/${fd}`;
+}
+
+function processorOf(accelerator: Accelerator): string[] {
+  if (accelerator === "kvm") return ["-accel", "kvm", "-cpu", "host"];
+  return ["-accel", `tcg,thread=multi,tb-size=${translationCacheMib}`, "-cpu", "max"];
 }
 
 /** A boot's console is read when it fails, so it is a file. A capsule writes as it likes: a ring keeps the last. */
 function consoleOf({ boot }: CommandLineSpec): string {
-  return boot ? `file,id=console,path=${boot.consolePath}` : `ringbuf,id=console,size=${consoleBytes}`;
+  return boot ? `file,id=console,path=${fdset(boot.consoleFd)}` : `ringbuf,id=console,size=${consoleBytes}`;
 }
 
-function memoryOf(spec: CommandLineSpec): Record<string, unknown> {
-  return { size: spec.size.memoryMib * 1024 * 1024, "mem-path": spec.memoryPath, share: spec.sharedMemory };
+function memoryOf({ memory, size }: CommandLineSpec): Record<string, unknown> {
+  return {
+    size: size.memoryMib * 1024 * 1024,
+    "mem-path": inherited(memory.fd),
+    share: memory.access === "shared",
+    ...(memory.access === "private-read-only" ? { readonly: true, rom: "off" } : {}),
+  };
 }
 
-/** Explicit nodes for the whole chain: no format is ever probed from what a guest wrote. */
-function blockNode(layers: readonly DiskLayer[], readOnly: boolean): Record<string, unknown> {
+/** Explicit nodes for the whole chain: no format is ever probed from what a guest wrote, no path in it followed. */
+function blockNode(layers: CommandLineSpec["disk"], readOnly: boolean): Record<string, unknown> {
   const top = layers.at(-1);
   if (!top) throw new RangeError("a disk has at least one layer");
   const below = layers.slice(0, -1);
@@ -90,7 +127,7 @@ function blockNode(layers: readonly DiskLayer[], readOnly: boolean): Record<stri
     ...(readOnly ? {} : { "node-name": "disk" }),
     "read-only": readOnly,
     discard: "unmap",
-    file: { driver: "file", filename: top.path, "read-only": readOnly },
+    file: { driver: "file", filename: fdset(top.fd), "read-only": readOnly },
     ...(below.length > 0 ? { backing: blockNode(below, true) } : {}),
   };
 }

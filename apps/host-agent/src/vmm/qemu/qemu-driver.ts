@@ -1,11 +1,13 @@
-import { constants, copyFile, open } from "node:fs/promises";
+import { constants, copyFile } from "node:fs/promises";
 import { WrennError } from "@wrenn/contracts";
 import { runCommand } from "@wrenn/daemon";
+import type { Walls } from "../../confinement/walls.ts";
 import type { NetworkSlot } from "../../network/slot.ts";
 import { isRunning } from "../../processes/identity.ts";
 import type { AdoptSpec, BootSpec, DiskLayer, Machine, MachineSpec, RestoreSpec, Vmm } from "../vmm.ts";
-import { commandLine } from "./command-line.ts";
+import { type CommandLineSpec, commandLine } from "./command-line.ts";
 import { hostTscKhz, kernelArgs } from "./kernel-args.ts";
+import { type MachineFiles, openBootFiles, openRestoreFiles } from "./machine-files.ts";
 import { consolePath, QemuMachine } from "./qemu-machine.ts";
 import { adoptQemu, startQemu } from "./qemu-process.ts";
 
@@ -25,19 +27,24 @@ export class QemuDriver implements Vmm {
   readonly name = "qemu-tcg";
   readonly network = "slot";
   readonly version: string;
+  readonly #walls: Walls;
   readonly #tscKhz: number;
 
-  private constructor(version: string, tscKhz: number) {
+  private constructor(version: string, walls: Walls, tscKhz: number) {
     this.version = version;
+    this.#walls = walls;
     this.#tscKhz = tscKhz;
   }
 
-  /** @throws {WrennError} `vmm_missing` when QEMU is not installed. */
-  static async open(): Promise<QemuDriver> {
+  /**
+   * @param walls what its machines are kept in; the caller disposes of it after the last start.
+   * @throws {WrennError} `vmm_missing` when QEMU is not installed.
+   */
+  static async open(walls: Walls): Promise<QemuDriver> {
     const { stdout } = await runCommand(binary, ["--version"]);
     const version = /version (\S+( \([^)]*\))?)/.exec(stdout)?.[1];
     if (!version) throw new WrennError("vmm_missing", `${binary} does not tell its version; reinstall it`);
-    return new QemuDriver(version, await hostTscKhz());
+    return new QemuDriver(version, walls, await hostTscKhz());
   }
 
   async makeLayer(below: DiskLayer, path: string, signal: AbortSignal): Promise<void> {
@@ -46,45 +53,22 @@ export class QemuDriver implements Vmm {
   }
 
   async boot(spec: BootSpec, signal: AbortSignal): Promise<Machine> {
-    const base: DiskLayer = { path: spec.rootfsPath, format: "raw" };
-    const own: DiskLayer = { path: spec.diskPath, format: "qcow2" };
-    await this.makeLayer(base, own.path, signal);
-    await using stateFile = await open(spec.deviceStatePath, "wx", 0o600);
-    const args = commandLine({
-      size: spec.size,
-      memoryPath: spec.memoryPath,
-      sharedMemory: true,
-      diskLayers: [base, own],
-      boot: {
-        kernelPath: spec.kernelPath,
-        initramfsPath: spec.initramfsPath,
-        kernelArgs: kernelArgs(this.#tscKhz, spec.bootTokenSha256),
-        consolePath: consolePath(spec.runDir),
-      },
-    });
-    const slot = slotOf(spec);
-    const launch = { binary, args, runDir: spec.runDir, slot, stateFile };
-    return new QemuMachine(await startQemu(launch, bounded(signal)), guestUrlOf(slot), spec.runDir);
+    await this.makeLayer({ path: spec.rootfsPath, format: "raw" }, spec.diskPath, signal);
+    const { boot, ...files } = await openBootFiles(spec, slotOf(spec).uid, consolePath(spec.runDir));
+    await using _ = files.files;
+    const line = { ...boot, kernelArgs: kernelArgs(this.#tscKhz, spec.bootTokenSha256) };
+    return await this.#launch(spec, files, line, bounded(signal));
   }
 
   async restore(spec: RestoreSpec, signal: AbortSignal): Promise<Machine> {
-    const own: DiskLayer = { path: spec.diskPath, format: "qcow2" };
-    await copyFile(spec.snapshot.emptyLayerPath, own.path, constants.COPYFILE_FICLONE);
+    await copyFile(spec.snapshot.emptyLayerPath, spec.diskPath, constants.COPYFILE_FICLONE);
     await using stack = new AsyncDisposableStack();
-    const stateFile = stack.use(await open(spec.snapshot.deviceStatePath, "r"));
-    const args = commandLine({
-      size: spec.size,
-      memoryPath: spec.snapshot.memoryPath,
-      sharedMemory: false,
-      diskLayers: [...spec.snapshot.diskLayers, own],
-    });
-    const slot = slotOf(spec);
-    const launch = { binary, args, runDir: spec.runDir, slot, stateFile };
+    const files = await openRestoreFiles(spec, this.#readOnlyMemory);
+    await using _ = files.files;
     const start = bounded(signal);
-    const machine = stack.use(new QemuMachine(await startQemu(launch, start), guestUrlOf(slot), spec.runDir));
+    const machine = stack.use(await this.#launch(spec, files, undefined, start));
     await machine.resume(start);
     stack.move();
-    await stateFile.close();
     return machine;
   }
 
@@ -94,14 +78,35 @@ export class QemuDriver implements Vmm {
     const qemu = await adoptQemu(spec.process, spec.runDir, deadline);
     return new QemuMachine(qemu, spec.guestUrl, spec.runDir);
   }
+
+  async #launch(
+    spec: MachineSpec,
+    { files, largestBytes, memory, disk }: MachineFiles,
+    boot: CommandLineSpec["boot"],
+    signal: AbortSignal,
+  ): Promise<QemuMachine> {
+    const { id, size, runDir } = spec;
+    const slot = slotOf(spec);
+    const args = commandLine({ id, accelerator: "tcg", size, memory, disk, boot });
+    const command = await this.#walls.confine({ file: binary, args }, slot, size, largestBytes);
+    const qemu = await startQemu({ command, files, runDir }, signal);
+    // What fails here is found at the next start of the agent.
+    void qemu.exited.then(() => this.#walls.release(slot)).catch(() => {});
+    return new QemuMachine(qemu, `http://${slot.guestAddress}:${guestAgentPort}`, runDir);
+  }
+
+  get #readOnlyMemory(): boolean {
+    return atLeast(this.version, 8, 2);
+  }
+}
+
+function atLeast(version: string, major: number, minor: number): boolean {
+  const [left = 0, right = 0] = version.split(".").map((part) => Number.parseInt(part, 10));
+  return left > major || (left === major && right >= minor);
 }
 
 function bounded(signal: AbortSignal): AbortSignal {
   return AbortSignal.any([signal, AbortSignal.timeout(startTimeoutMs)]);
-}
-
-function guestUrlOf(slot: NetworkSlot): string {
-  return `http://${slot.guestAddress}:${guestAgentPort}`;
 }
 
 function slotOf(spec: MachineSpec): NetworkSlot {

@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { type FileHandle, open } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf, WrennError } from "@wrenn/contracts";
-import type { NetworkSlot } from "../../network/slot.ts";
+import type { Command } from "../../confinement/confine.ts";
+import type { InheritedFiles } from "../../confinement/inherited-files.ts";
 import { endProcess, identify, type ProcessIdentity, waitUntilGone } from "../../processes/identity.ts";
 import type { MachineExit } from "../vmm.ts";
 import { lastWords } from "./last-words.ts";
@@ -11,12 +12,11 @@ import { connectToMonitor, listenForMonitor } from "./monitor-socket.ts";
 import { QmpClient } from "./qmp-client.ts";
 
 export interface LaunchSpec {
-  readonly binary: string;
-  readonly args: readonly string[];
+  /** QEMU inside its confinement. */
+  readonly command: Command;
+  /** What it gets as descriptors, after the monitor's. */
+  readonly files: InheritedFiles;
   readonly runDir: string;
-  readonly slot: NetworkSlot;
-  /** Becomes descriptor 3: the device state to read, or to write. */
-  readonly stateFile: FileHandle;
 }
 
 /** A QEMU process with its monitor: a child of this agent, or of an earlier life of it. */
@@ -31,7 +31,7 @@ export interface QemuProcess {
 /** A process whose monitor has ended is about to end: how often that is looked at. */
 const goneEveryMs = 5;
 
-/** Starts QEMU in the slot's network namespace and waits for its monitor. On failure the process is gone. */
+/** Starts QEMU and waits for its monitor. On failure the process is gone. */
 export async function startQemu(spec: LaunchSpec, signal: AbortSignal): Promise<QemuProcess> {
   signal.throwIfAborted();
   const { child, exited } = await spawnQemu(spec);
@@ -106,12 +106,12 @@ async function endOf(identity: ProcessIdentity, runDir: string): Promise<Machine
 async function spawnQemu(spec: LaunchSpec): Promise<{ child: ChildProcess; exited: Promise<MachineExit> }> {
   await using log = await open(logPath(spec.runDir), "a", 0o600);
   await using listener = await listenForMonitor(spec.runDir);
-  const child = spawn("nsenter", [`--net=${spec.slot.namespacePath}`, "--", spec.binary, ...spec.args], {
+  const child = spawn(spec.command.file, spec.command.args, {
     cwd: spec.runDir,
     // A session of its own: signals meant for the agent do not reach it.
     detached: true,
     env: { PATH: process.env.PATH },
-    stdio: ["ignore", log.fd, log.fd, spec.stateFile.fd, listener.fd],
+    stdio: ["ignore", log.fd, log.fd, listener.fd, ...spec.files.stdio],
   });
   return { child, exited: watchExit(child, logPath(spec.runDir)) };
 }

@@ -1,0 +1,71 @@
+import type { CapsuleSize } from "@wrenn/contracts";
+import type { NetworkSlot } from "../network/slot.ts";
+import { Cgroups } from "./cgroups.ts";
+import { type Command, confine } from "./confine.ts";
+import { Jail } from "./jail.ts";
+
+/**
+ * Tasks and descriptors of one monitor: a thread for each processor, up to 64 for the disk, and a few more; a
+ * descriptor for each file and for each event of a device.
+ */
+const maxTasks = 256;
+const maxOpenFiles = 256;
+
+/** Memory of a monitor beside its guest's: translated code, buffers, page tables. */
+const overheadMib = 256;
+
+/** What every machine of this agent is kept in. Machines that run need none of it any more. */
+export class Walls implements AsyncDisposable {
+  /** One sentence for each wall that this host does not have. */
+  readonly missing: readonly string[];
+  readonly #jail: Jail;
+  readonly #cgroups: Cgroups | undefined;
+  readonly #stack: AsyncDisposableStack;
+
+  private constructor(
+    jail: Jail,
+    cgroups: Awaited<ReturnType<typeof Cgroups.open>>,
+    stack: AsyncDisposableStack,
+  ) {
+    this.#jail = jail;
+    this.#cgroups = cgroups instanceof Cgroups ? cgroups : undefined;
+    this.missing =
+      cgroups instanceof Cgroups ? [] : [`no limits on memory and processors: ${cgroups.unavailable}`];
+    this.#stack = stack;
+  }
+
+  /** @param instance tells this agent from another on the same machine. */
+  static async open(instance: string, signal: AbortSignal): Promise<Walls> {
+    await using stack = new AsyncDisposableStack();
+    const jail = stack.use(await Jail.open(signal));
+    const cgroups = await Cgroups.open(instance);
+    if (cgroups instanceof Cgroups) stack.use(cgroups);
+    return new Walls(jail, cgroups, stack.move());
+  }
+
+  /**
+   * The command that runs a slot's machine within these walls.
+   * @param fileBytes size of the largest file that it has to write.
+   */
+  async confine(program: Command, slot: NetworkSlot, size: CapsuleSize, fileBytes: number): Promise<Command> {
+    const memoryMib = size.memoryMib + overheadMib;
+    const cpuWeight = 100 * size.vcpus;
+    const cgroup = await this.#cgroups?.make(groupOf(slot), { memoryMib, tasks: maxTasks, cpuWeight });
+    const limits = { fileBytes, threads: maxTasks, openFiles: maxOpenFiles };
+    const { uid, namespacePath } = slot;
+    return confine(program, { uid, namespacePath, jail: this.#jail, limits, cgroup });
+  }
+
+  /** Takes down what was put up for a slot's machine, once it has ended. */
+  async release(slot: NetworkSlot): Promise<void> {
+    await this.#cgroups?.remove(groupOf(slot));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+}
+
+function groupOf(slot: NetworkSlot): string {
+  return `slot-${slot.index}`;
+}

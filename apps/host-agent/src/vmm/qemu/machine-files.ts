@@ -1,0 +1,112 @@
+import { type FileHandle, open } from "node:fs/promises";
+import { WrennError } from "@wrenn/contracts";
+import { InheritedFiles } from "../../confinement/inherited-files.ts";
+import type { BootSpec, DiskLayer, RestoreSpec } from "../vmm.ts";
+import { type CommandLineSpec, monitorFd, stateFd } from "./command-line.ts";
+
+/** The files of a machine, open for its process, and their numbers there. */
+export interface MachineFiles extends Pick<CommandLineSpec, "memory" | "disk"> {
+  readonly files: InheritedFiles;
+  /** Size up to which the machine may have to extend one of them. */
+  readonly largestBytes: number;
+}
+
+/** A full layer with its tables is a little larger than the disk it is for. */
+const layerOverhead = 17 / 16;
+const layerOverheadBytes = 64 * 1024 * 1024;
+
+/** Standard descriptors are below the monitor's; the files follow it. */
+const reserved = monitorFd - 2;
+
+/**
+ * A boot makes its memory and device state.
+ * @param uid user of the machine. Linux opens `/proc/self/fd/N` anew, so until the snapshot is complete the memory
+ *   belongs to it.
+ */
+export async function openBootFiles(
+  spec: BootSpec,
+  uid: number | undefined,
+  consolePath: string,
+): Promise<MachineFiles & { readonly boot: Omit<NonNullable<CommandLineSpec["boot"]>, "kernelArgs"> }> {
+  await using stack = new AsyncDisposableStack();
+  const files = stack.use(new InheritedFiles(reserved));
+  addState(files, await open(spec.deviceStatePath, "wx", 0o600));
+  const memory = await open(spec.memoryPath, "wx+", 0o600);
+  const memoryFd = files.add(memory);
+  const memoryBytes = spec.size.memoryMib * 1024 * 1024;
+  await memory.truncate(memoryBytes);
+  if (uid !== undefined) await memory.chown(uid, uid);
+  const rootfs = await open(spec.rootfsPath, "r");
+  const base = { fd: files.add(rootfs), format: "raw" as const };
+  const own = { fd: await files.open(spec.diskPath, "r+"), format: "qcow2" as const };
+  const boot = {
+    kernelFd: await openForAll(files, spec.kernelPath),
+    initramfsFd: await openForAll(files, spec.initramfsPath),
+    consoleFd: await files.open(consolePath, "w", 0o600),
+  };
+  const largestBytes = Math.max(memoryBytes, await fullLayerBytes(rootfs));
+  stack.move();
+  return { files, largestBytes, memory: { fd: memoryFd, access: "shared" }, disk: [base, own], boot };
+}
+
+/** @param readOnlyMemory whether this QEMU maps memory from a descriptor that cannot write. */
+export async function openRestoreFiles(spec: RestoreSpec, readOnlyMemory: boolean): Promise<MachineFiles> {
+  await using stack = new AsyncDisposableStack();
+  const files = stack.use(new InheritedFiles(reserved));
+  const { snapshot } = spec;
+  addState(files, await open(snapshot.deviceStatePath, "r"));
+  const memory = await open(snapshot.memoryPath, "r");
+  const memoryFd = files.add(memory);
+  await seal(memory, readOnlyMemory);
+  const disk: { fd: number; format: DiskLayer["format"] }[] = [];
+  let largestBytes = 0;
+  for (const { path, format } of snapshot.diskLayers) {
+    const layer = await open(path, "r");
+    disk.push({ fd: files.add(layer), format });
+    if (format === "raw") largestBytes = await fullLayerBytes(layer);
+  }
+  disk.push({ fd: await files.open(spec.diskPath, "r+"), format: "qcow2" });
+  stack.move();
+  return {
+    files,
+    largestBytes,
+    memory: { fd: memoryFd, access: readOnlyMemory ? "private-read-only" : "private" },
+    disk,
+  };
+}
+
+/**
+ * Takes a finished memory image from the user that made it. Who restores it opens it anew through its descriptor, so
+ * the mode must let everybody; nobody finds it by its path. QEMU before 8.2 insists on opening it for writing, though
+ * it maps it privately.
+ */
+async function seal(memory: FileHandle, readOnlyMemory: boolean): Promise<void> {
+  const mode = readOnlyMemory ? 0o444 : 0o666;
+  const [uid = 0, gid = 0] = [process.getuid?.(), process.getgid?.()];
+  const present = await memory.stat();
+  if (present.uid !== uid || present.gid !== gid) await memory.chown(uid, gid);
+  if ((present.mode & 0o777) !== mode) await memory.chmod(mode);
+}
+
+/** Largest size of a layer on top of a raw image. */
+async function fullLayerBytes(image: FileHandle): Promise<number> {
+  const { size } = await image.stat();
+  return Math.ceil(size * layerOverhead) + layerOverheadBytes;
+}
+
+function addState(files: InheritedFiles, state: FileHandle): void {
+  const fd = files.add(state);
+  if (fd !== stateFd) throw new RangeError(`the device state is descriptor ${fd}, not ${stateFd}`);
+}
+
+/** Opens a file that the machine's user opens again: everybody must be able to read it. */
+async function openForAll(files: InheritedFiles, path: string): Promise<number> {
+  const file = await open(path, "r");
+  const fd = files.add(file);
+  const { mode } = await file.stat();
+  if ((mode & 0o004) === 0) {
+    const sentence = `${path} cannot be read by the users that machines run as; run \`chmod a+r ${path}\``;
+    throw new WrennError("image_corrupt", sentence);
+  }
+  return fd;
+}
