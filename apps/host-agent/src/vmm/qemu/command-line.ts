@@ -16,6 +16,9 @@ export const loadedStateUri = `fd:${stateFd}`;
 /** What runs the guest's instructions: the processor, or QEMU's translator. */
 export type Accelerator = "kvm" | "tcg";
 
+/** System calls that QEMU denies itself: starting programs, changing users, namespaces or its scheduling. */
+export const sandbox = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
 /** Memory for translated code. QEMU's default is up to a quarter of the host's memory for each machine. */
 const translationCacheMib = 32;
 
@@ -71,7 +74,7 @@ export function commandLine(spec: CommandLineSpec): string[] {
     ...["-mon", "chardev=monitor,mode=control"],
     // A guest that reboots has ended: its capsule says so instead of starting over.
     "-no-reboot",
-    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    ...["-sandbox", sandbox],
   ];
   // `-S` always: the state that a snapshot records is "running", and nothing may run before it is complete.
   // A device state without memory has no configuration section, so none may be expected.
