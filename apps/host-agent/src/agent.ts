@@ -7,7 +7,7 @@ import { CapsuleService } from "./capsules/service.ts";
 import type { AgentConfig } from "./config.ts";
 import { loadHostToken } from "./host/host-token.ts";
 import { Journal, type JournalContents, type JournalObserver } from "./journal/journal.ts";
-import { instanceOf, type Layout, layoutOf, makeDirectories } from "./layout.ts";
+import { type Layout, layoutOf, makeDirectories } from "./layout.ts";
 import { openSlots } from "./network/open-slots.ts";
 import type { SlotPool } from "./network/slot-pool.ts";
 import { ChangeLog } from "./reports/change-log.ts";
@@ -38,7 +38,7 @@ export async function runAgent(
   await makeDirectories(layoutOf(config.wrennDir));
   const layout = layoutOf(await realpath(config.wrennDir));
   stack.use(await lockDirectory(layout.root, "agent"));
-  const vmm = await openVmm(config, instanceOf(layout.root), stack, logger, signal);
+  const vmm = await openVmm({ config, layout, stack, logger, signal });
   const journal = new Journal(layout.journal, logger, observe);
   // Before anything is touched: a journal that this agent does not understand ends it here.
   const contents = await journal.load();

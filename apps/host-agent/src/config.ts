@@ -12,7 +12,7 @@ import {
 const variables = {
   wrennDir: { name: "WRENN_DIR", parse: absolutePath, fallback: "/var/lib/wrenn" },
   listen: { name: "WRENN_HOST_LISTEN_ADDR", parse: listenAddress, fallback: ":50051" },
-  vmm: { name: "WRENN_VMM", parse: oneOf(["auto", "qemu-tcg", "simulated"]), fallback: "auto" },
+  vmm: { name: "WRENN_VMM", parse: oneOf(["auto", "qemu-kvm", "qemu-tcg", "simulated"]), fallback: "auto" },
   envdBinary: { name: "WRENN_ENVD_BIN", parse: absolutePath, fallback: "/usr/local/bin/envd" },
   logLevel: logLevelVariable,
 };

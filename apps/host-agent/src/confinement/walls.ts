@@ -1,7 +1,7 @@
 import type { CapsuleSize } from "@wrenn/contracts";
-import type { NetworkSlot } from "../network/slot.ts";
 import { Cgroups } from "./cgroups.ts";
 import { type Command, confine } from "./confine.ts";
+import type { Confiner, Place } from "./confiner.ts";
 import { Jail } from "./jail.ts";
 
 /**
@@ -15,8 +15,7 @@ const maxOpenFiles = 256;
 const overheadMib = 256;
 
 /** What every machine of this agent is kept in. Machines that run need none of it any more. */
-export class Walls implements AsyncDisposable {
-  /** One sentence for each wall that this host does not have. */
+export class Walls implements Confiner {
   readonly missing: readonly string[];
   readonly #jail: Jail;
   readonly #cgroups: Cgroups | undefined;
@@ -43,22 +42,17 @@ export class Walls implements AsyncDisposable {
     return new Walls(jail, cgroups, stack.move());
   }
 
-  /**
-   * The command that runs a slot's machine within these walls.
-   * @param fileBytes size of the largest file that it has to write.
-   */
-  async confine(program: Command, slot: NetworkSlot, size: CapsuleSize, fileBytes: number): Promise<Command> {
+  async confine(program: Command, place: Place, size: CapsuleSize, fileBytes: number): Promise<Command> {
     const memoryMib = size.memoryMib + overheadMib;
     const cpuWeight = 100 * size.vcpus;
-    const cgroup = await this.#cgroups?.make(groupOf(slot), { memoryMib, tasks: maxTasks, cpuWeight });
+    const cgroup = await this.#cgroups?.make(groupOf(place), { memoryMib, tasks: maxTasks, cpuWeight });
     const limits = { fileBytes, threads: maxTasks, openFiles: maxOpenFiles };
-    const { uid, namespacePath } = slot;
+    const { uid, namespacePath } = place;
     return confine(program, { uid, namespacePath, jail: this.#jail, limits, cgroup });
   }
 
-  /** Takes down what was put up for a slot's machine, once it has ended. */
-  async release(slot: NetworkSlot): Promise<void> {
-    await this.#cgroups?.remove(groupOf(slot));
+  async release(place: Place): Promise<void> {
+    await this.#cgroups?.remove(groupOf(place));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -66,6 +60,6 @@ export class Walls implements AsyncDisposable {
   }
 }
 
-function groupOf(slot: NetworkSlot): string {
-  return `slot-${slot.index}`;
+function groupOf(place: Place): string {
+  return `slot-${place.index}`;
 }

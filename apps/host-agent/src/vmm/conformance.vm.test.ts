@@ -24,9 +24,16 @@ import type { BootSpec, Machine, MachineSnapshot, MachineSpec, Vmm } from "./vmm
  */
 type OpenVmm = (stack: AsyncDisposableStack) => Promise<Vmm>;
 const drivers: [string, OpenVmm][] = [
-  ["qemu", async (stack) => QemuDriver.open(stack.use(await Walls.open("conformance", signal)))],
+  ["qemu", openQemu],
   ["simulated", async () => new SimulatedDriver(inject("envdBinary"))],
 ];
+
+async function openQemu(stack: AsyncDisposableStack): Promise<Vmm> {
+  return QemuDriver.open({
+    accelerator: "tcg",
+    confiner: stack.use(await Walls.open("conformance", signal)),
+  });
+}
 
 const size = { vcpus: 1, memoryMib: 256 };
 const { signal } = new AbortController();

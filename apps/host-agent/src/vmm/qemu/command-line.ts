@@ -87,6 +87,33 @@ export function commandLine(spec: CommandLineSpec): string[] {
   ];
 }
 
+export interface ProbeCommandLineSpec {
+  readonly accelerator: Accelerator;
+  readonly size: CapsuleSize;
+  readonly kernelFd: number;
+  readonly initramfsFd: number;
+  readonly kernelArgs: string;
+}
+
+/** Arguments of a machine that only boots a kernel: no disk, no network, its console on standard output. */
+export function probeCommandLine(spec: ProbeCommandLineSpec): string[] {
+  return [
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-machine", "microvm,x-option-roms=off"],
+    ...processorOf(spec.accelerator),
+    ...["-smp", String(spec.size.vcpus), "-m", `${spec.size.memoryMib}M`],
+    ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
+    ...["-no-reboot", "-sandbox", sandbox],
+    ...[
+      "-kernel",
+      inherited(spec.kernelFd),
+      "-initrd",
+      inherited(spec.initramfsFd),
+      "-append",
+      spec.kernelArgs,
+    ],
+  ];
+}
+
 /** Makes a descriptor known to QEMU's own opener, which dups it where the name of its set is given as a path. */
 function handedOver(fd: number): string[] {
   return ["-add-fd", `fd=${fd},set=${fd}`];

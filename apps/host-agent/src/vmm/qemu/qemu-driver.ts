@@ -1,17 +1,17 @@
 import { constants, copyFile } from "node:fs/promises";
 import { WrennError } from "@wrenn/contracts";
 import { runCommand } from "@wrenn/daemon";
-import type { Walls } from "../../confinement/walls.ts";
+import type { Confiner } from "../../confinement/confiner.ts";
 import type { NetworkSlot } from "../../network/slot.ts";
 import { isRunning } from "../../processes/identity.ts";
 import type { AdoptSpec, BootSpec, DiskLayer, Machine, MachineSpec, RestoreSpec, Vmm } from "../vmm.ts";
-import { type CommandLineSpec, commandLine } from "./command-line.ts";
-import { hostTscKhz, kernelArgs } from "./kernel-args.ts";
+import { type Accelerator, type CommandLineSpec, commandLine } from "./command-line.ts";
+import { baseKernelArgs, bootKernelArgs } from "./kernel-args.ts";
 import { type MachineFiles, openBootFiles, openRestoreFiles } from "./machine-files.ts";
 import { consolePath, QemuMachine } from "./qemu-machine.ts";
 import { adoptQemu, startQemu } from "./qemu-process.ts";
 
-const binary = "qemu-system-x86_64";
+export const qemuBinary = "qemu-system-x86_64";
 
 /** Longest time from the start of QEMU to a guest that runs; tens of milliseconds are usual. */
 const startTimeoutMs = 60_000;
@@ -22,29 +22,32 @@ const adoptTimeoutMs = 5_000;
 /** Port of the guest agent in every capsule. */
 const guestAgentPort = 49983;
 
-/** QEMU's `microvm` with software emulation: runs anywhere, and restores a snapshot in tens of milliseconds. */
+export interface QemuOptions {
+  readonly accelerator: Accelerator;
+  /** Where its machines are kept; the caller disposes of it after the last start. */
+  readonly confiner: Confiner;
+}
+
+/** QEMU's `microvm`, with KVM or, anywhere, with software emulation. It restores a snapshot in tens of milliseconds. */
 export class QemuDriver implements Vmm {
-  readonly name = "qemu-tcg";
+  readonly name: string;
   readonly network = "slot";
   readonly version: string;
-  readonly #walls: Walls;
-  readonly #tscKhz: number;
+  readonly #accelerator: Accelerator;
+  readonly #confiner: Confiner;
+  readonly #kernelArgs: string;
 
-  private constructor(version: string, walls: Walls, tscKhz: number) {
+  private constructor(version: string, kernelArgs: string, { accelerator, confiner }: QemuOptions) {
+    this.name = `qemu-${accelerator}`;
     this.version = version;
-    this.#walls = walls;
-    this.#tscKhz = tscKhz;
+    this.#accelerator = accelerator;
+    this.#confiner = confiner;
+    this.#kernelArgs = kernelArgs;
   }
 
-  /**
-   * @param walls what its machines are kept in; the caller disposes of it after the last start.
-   * @throws {WrennError} `vmm_missing` when QEMU is not installed.
-   */
-  static async open(walls: Walls): Promise<QemuDriver> {
-    const { stdout } = await runCommand(binary, ["--version"]);
-    const version = /version (\S+( \([^)]*\))?)/.exec(stdout)?.[1];
-    if (!version) throw new WrennError("vmm_missing", `${binary} does not tell its version; reinstall it`);
-    return new QemuDriver(version, walls, await hostTscKhz());
+  /** @throws {WrennError} `vmm_missing` when QEMU is not installed. */
+  static async open(options: QemuOptions): Promise<QemuDriver> {
+    return new QemuDriver(await qemuVersion(), await baseKernelArgs(options.accelerator), options);
   }
 
   async makeLayer(below: DiskLayer, path: string, signal: AbortSignal): Promise<void> {
@@ -56,7 +59,7 @@ export class QemuDriver implements Vmm {
     await this.makeLayer({ path: spec.rootfsPath, format: "raw" }, spec.diskPath, signal);
     const { boot, ...files } = await openBootFiles(spec, slotOf(spec).uid, consolePath(spec.runDir));
     await using _ = files.files;
-    const line = { ...boot, kernelArgs: kernelArgs(this.#tscKhz, spec.bootTokenSha256) };
+    const line = { ...boot, kernelArgs: bootKernelArgs(this.#kernelArgs, spec.bootTokenSha256) };
     return await this.#launch(spec, files, line, bounded(signal));
   }
 
@@ -87,17 +90,25 @@ export class QemuDriver implements Vmm {
   ): Promise<QemuMachine> {
     const { id, size, runDir } = spec;
     const slot = slotOf(spec);
-    const args = commandLine({ id, accelerator: "tcg", size, memory, disk, boot });
-    const command = await this.#walls.confine({ file: binary, args }, slot, size, largestBytes);
+    const args = commandLine({ id, accelerator: this.#accelerator, size, memory, disk, boot });
+    const command = await this.#confiner.confine({ file: qemuBinary, args }, slot, size, largestBytes);
     const qemu = await startQemu({ command, files, runDir }, signal);
     // What fails here is found at the next start of the agent.
-    void qemu.exited.then(() => this.#walls.release(slot)).catch(() => {});
+    void qemu.exited.then(() => this.#confiner.release(slot)).catch(() => {});
     return new QemuMachine(qemu, `http://${slot.guestAddress}:${guestAgentPort}`, runDir);
   }
 
   get #readOnlyMemory(): boolean {
     return atLeast(this.version, 8, 2);
   }
+}
+
+/** @throws {WrennError} `vmm_missing` when QEMU is not installed. */
+export async function qemuVersion(): Promise<string> {
+  const { stdout } = await runCommand(qemuBinary, ["--version"]);
+  const version = /version (\S+( \([^)]*\))?)/.exec(stdout)?.[1];
+  if (!version) throw new WrennError("vmm_missing", `${qemuBinary} does not tell its version; reinstall it`);
+  return version;
 }
 
 function atLeast(version: string, major: number, minor: number): boolean {
