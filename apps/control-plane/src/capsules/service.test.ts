@@ -125,7 +125,7 @@ describe("creating", () => {
     await left;
     expect(await list()).toMatchObject([{ status: "starting" }]);
     answer.resolve();
-    await cp.reconciling.operations[Symbol.asyncDispose]();
+    await cp.settling.operations[Symbol.asyncDispose]();
     expect(await list()).toMatchObject([{ status: "running" }]);
   });
 });
