@@ -102,10 +102,17 @@ test("says in one sentence what is in its way", async () => {
   expect(await taken.stderr).toMatch(new RegExp(`error: 127.0.0.1:${port} is in use .*WRENN_CP_LISTEN_ADDR`));
   expect(await processes()).toEqual([]);
 
-  const misconfigured = run({ CP_HOST_AGENT_ADDR: "http://10.0.0.1:1" });
+  const misconfigured = run({ WRENN_METRICS_TOKEN: "short" });
   expect(await misconfigured.exited).toEqual([1, null]);
   expect(await misconfigured.stderr).toBe(
-    "error: configuration: CP_HOST_AGENT_ADDR must be https, or http on this machine\n",
+    "error: configuration: WRENN_METRICS_TOKEN must have at least 16 characters\n",
+  );
+
+  await rm(join(dir, "encryption-key"));
+  const keyless = run();
+  expect(await keyless.exited).toEqual([1, null]);
+  expect(await keyless.stderr).toContain(
+    `restore ${join(dir, "encryption-key")}, or set WRENN_ENCRYPTION_KEY`,
   );
 });
 

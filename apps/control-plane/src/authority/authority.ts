@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { isIP } from "node:net";
 import { createSecureContext, type SecureContext } from "node:tls";
-import type { JsonGeneralName } from "@peculiar/x509";
 import { exportKeyPem, hostDays, type Identity, issue, newKeyPair, ownDays } from "./certificates.ts";
 import { controlPlaneName, hostName } from "./names.ts";
 import { requestedKey } from "./signing-request.ts";
+import type { JsonGeneralName } from "./x509.ts";
 
 /** What one side of a TLS connection shows and believes, in PEM. */
 export interface TlsMaterial {

@@ -1,5 +1,4 @@
 import { webcrypto } from "node:crypto";
-import { X509Certificate } from "@peculiar/x509";
 import { WrennError } from "@wrenn/contracts";
 import type { Kysely } from "kysely";
 import type { Schema } from "../database/schema.ts";
@@ -7,6 +6,7 @@ import { type Identity, keyAlgorithm, makeAuthority } from "./certificates.ts";
 import { type EncryptionKeySource, ensureEncryptionKey, readEncryptionKey } from "./encryption-key.ts";
 import { seal, unseal } from "./seal.ts";
 import { findAuthority, insertAuthority, type SealedAuthority, withAuthorityLock } from "./store.ts";
+import { X509Certificate } from "./x509.ts";
 
 const purpose = "wrenn platform authority key";
 

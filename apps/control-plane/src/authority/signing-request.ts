@@ -1,7 +1,7 @@
 import type { webcrypto } from "node:crypto";
-import { Pkcs10CertificateRequest } from "@peculiar/x509";
 import { WrennError } from "@wrenn/contracts";
 import { keyAlgorithm } from "./certificates.ts";
+import { Pkcs10CertificateRequest } from "./x509.ts";
 
 /**
  * The public key of a PKCS #10 request, after a check that its sender holds the private one (RFC 2986, section 3).

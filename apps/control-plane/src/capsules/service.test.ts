@@ -103,7 +103,7 @@ describe("creating", () => {
     const response = await create();
     expect(response.statusCode).toBe(503);
     expect(response.json()).toMatchObject({
-      error: { code: "host_unavailable", message: expect.stringContaining(cp.agent.url) },
+      error: { code: "host_unavailable", message: expect.stringContaining(cp.agent.address) },
     });
     expect(await list()).toMatchObject([{ status: "error", reason: "host_unavailable" }]);
   });

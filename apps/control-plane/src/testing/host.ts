@@ -59,7 +59,11 @@ export async function registration(
 }
 
 /** Registers an agent as a host, the way agents do it, and lets it report once. */
-export async function registerTestHost(inject: Inject, apiKey: string, agent: ForeignAgent): Promise<TestHost> {
+export async function registerTestHost(
+  inject: Inject,
+  apiKey: string,
+  agent: ForeignAgent,
+): Promise<TestHost> {
   const { registration_token: token } = await createHost(inject, apiKey);
   const { csrPem, keyPem } = await makeSigningRequest();
   const payload = await registration(token, { csr_pem: csrPem, address: agent.address });

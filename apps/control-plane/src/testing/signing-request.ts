@@ -1,6 +1,6 @@
 import { webcrypto } from "node:crypto";
-import { Pkcs10CertificateRequestGenerator } from "@peculiar/x509";
 import { exportKeyPem } from "../authority/certificates.ts";
+import { Pkcs10CertificateRequestGenerator } from "../authority/x509.ts";
 
 export interface SigningRequest {
   csrPem: string;
