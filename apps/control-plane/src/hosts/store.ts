@@ -121,7 +121,7 @@ export async function noteRegistration(
   specs: HostSpecs,
   hash: Buffer,
 ): Promise<KnownHost | undefined> {
-  const row = await db
+  await db
     .updateTable("hosts")
     .set({
       ...columnsOf(specs),
@@ -134,9 +134,8 @@ export async function noteRegistration(
       updated_at: sql<Date>`now()`,
     })
     .where("id", "=", hostId)
-    .returningAll()
-    .executeTakeFirst();
-  return row && { ...row, silent: false };
+    .execute();
+  return findHost(db, hostId);
 }
 
 /** Notes what a report says of its host, and that there was one; not of a host that has registered anew since. */

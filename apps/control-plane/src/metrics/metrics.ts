@@ -1,5 +1,4 @@
-import { capsuleStates, WrennError } from "@wrenn/contracts";
-import { hostStatuses } from "@wrenn/contracts/rest";
+import { WrennError } from "@wrenn/contracts";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Database } from "../database/connect.ts";
 import { capsulesByState, hostsByStatus } from "./store.ts";
@@ -95,13 +94,8 @@ export class Metrics {
           for (const [key, value] of values) this.set({ [label]: key }, value);
         },
       });
-    gauge("wrenn_capsules", "Capsules that have not ended, by state", "state", () =>
-      capsulesByState(
-        kysely,
-        capsuleStates.filter((state) => state !== "stopped" && state !== "error"),
-      ),
-    );
-    gauge("wrenn_hosts", "Hosts by status", "status", () => hostsByStatus(kysely, hostStatuses));
+    gauge("wrenn_capsules", "Capsules that have not ended, by state", "state", () => capsulesByState(kysely));
+    gauge("wrenn_hosts", "Hosts by status", "status", () => hostsByStatus(kysely));
     gauge("wrenn_database_connections", "Connections of the pool, and who waits for one", "use", async () => {
       const { totalCount, idleCount, waitingCount } = pool;
       return new Map([

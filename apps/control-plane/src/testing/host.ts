@@ -7,6 +7,7 @@ import type {
   ReportedCapsule,
 } from "@wrenn/contracts/rest";
 import type { InjectOptions, LightMyRequestResponse } from "fastify";
+import type { TlsMaterial } from "../authority/authority.ts";
 import type { ForeignAgent } from "./foreign-agent.ts";
 import { makeSigningRequest } from "./signing-request.ts";
 
@@ -27,6 +28,7 @@ export interface TestHost {
   id: string;
   token: string;
   agent: ForeignAgent;
+  identity: TlsMaterial;
   epoch: number;
   revision: number;
   /** A report of this; the full set, of the next revision, unless the test says otherwise. */
@@ -69,22 +71,25 @@ export async function registerTestHost(
   const payload = await registration(token, { csr_pem: csrPem, address: agent.address });
   const response = await inject({ method: "POST", url: "/v1/hosts/register", payload });
   const credentials = response.json<HostCredentials>();
-  agent.identify({
-    cert: credentials.certificate_pem,
-    key: keyPem,
-    ca: credentials.ca_certificate_pem,
-  });
-  const host = asTestHost(inject, credentials, agent);
+  const identity = { cert: credentials.certificate_pem, key: keyPem, ca: credentials.ca_certificate_pem };
+  agent.identify(identity);
+  const host = asTestHost(inject, credentials, agent, identity);
   await host.told();
   return host;
 }
 
-function asTestHost(inject: Inject, credentials: HostCredentials, agent: ForeignAgent): TestHost {
+function asTestHost(
+  inject: Inject,
+  credentials: HostCredentials,
+  agent: ForeignAgent,
+  identity: TlsMaterial,
+): TestHost {
   const { id } = credentials.host;
   const host: TestHost = {
     id,
     token: credentials.token,
     agent,
+    identity,
     epoch: 1,
     revision: 0,
     async report(capsules = [], changes = {}, via = inject) {
