@@ -5,6 +5,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { newId } from "@wrenn/contracts";
+import type { HostWithToken } from "@wrenn/contracts/rest";
 import { isReadyMessage } from "@wrenn/daemon";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { OwnerCredentials } from "./owner/owner-file.ts";
@@ -71,6 +73,28 @@ test("starts with nothing, shows the owner once, ends without a trace, and start
   expect(await second.exited).toEqual([0, null]);
   expect(await second.stdout).toBe("");
   expect(await processes()).toEqual([]);
+});
+
+test("every line about a request names it, and the capsule or host that it is about", async () => {
+  const running = run();
+  const url = await ready(running);
+  const owner = JSON.parse(await readFile(join(dir, "owner.json"), "utf8")) as OwnerCredentials;
+  const headers = { "x-api-key": owner.api_key, "x-request-id": "trace-1" };
+  const [capsule, host] = [newId("capsule"), newId("host")];
+  await fetch(`${url}/v1/capsules/${capsule}`, { headers });
+  await fetch(`${url}/v1/hosts/${host}`, { headers });
+  const made = await fetch(`${url}/v1/hosts`, { method: "POST", headers });
+  const { registration_token: token } = (await made.json()) as HostWithToken;
+  running.process.kill("SIGTERM");
+  await running.exited;
+  const log = await running.stderr;
+  const lines = log.split("\n").filter((line) => line.includes("trace-1"));
+  expect(lines.map((line) => JSON.parse(line))).toEqual([
+    expect.objectContaining({ reqId: "trace-1", capsule, status: 404, path: `/v1/capsules/${capsule}` }),
+    expect.objectContaining({ reqId: "trace-1", host, status: 404, path: `/v1/hosts/${host}` }),
+    expect.objectContaining({ reqId: "trace-1", status: 201, path: "/v1/hosts" }),
+  ]);
+  expect(log).not.toContain(token.split(".")[1]);
 });
 
 test("killed without a word, it leaves nothing behind that the next start minds", async () => {

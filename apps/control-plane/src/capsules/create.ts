@@ -1,4 +1,5 @@
 import { newId, WrennError } from "@wrenn/contracts";
+import { refersToNothing } from "../database/availability.ts";
 import type { CapsuleRow } from "../database/schema.ts";
 import type { Host } from "../hosts/host.ts";
 import type { Hosts } from "../hosts/hosts.ts";
@@ -22,7 +23,7 @@ export async function createOnHost(
 ): Promise<CapsuleRow> {
   const operationId = newId("operation");
   const log = logger.child({ capsule: pending.id, operation: operationId, host: host.id });
-  const starting = await store.move(pending, "starting", { hostId: host.id });
+  const starting = await place(pending, host, store);
   if (!starting) throw destroyedMeanwhile(pending.id);
   const startedAt = performance.now();
   try {
@@ -55,6 +56,16 @@ export async function noteRunning(
     versions: observed.versions,
     startedAt: observed.startedAt ?? new Date(),
   });
+}
+
+async function place(pending: CapsuleRow, host: Host, store: CapsuleStore): Promise<CapsuleRow | undefined> {
+  try {
+    return await store.move(pending, "starting", { hostId: host.id });
+  } catch (error) {
+    if (!refersToNothing(error)) throw error;
+    await store.move(pending, "error", { reason: "host_unavailable" });
+    throw new WrennError("host_unavailable", `host ${host.id} was removed; try again`, { cause: error });
+  }
 }
 
 /** A report of the host may have been faster than its answer. */

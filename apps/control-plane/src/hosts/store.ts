@@ -64,6 +64,8 @@ export async function replaceRegistrationToken(
   hash: Buffer,
 ): Promise<void> {
   await db.transaction().execute(async (transaction) => {
+    // One at a time, so that one is left.
+    await transaction.selectFrom("hosts").select("id").where("id", "=", hostId).forUpdate().execute();
     await transaction
       .deleteFrom("registration_tokens")
       .where("host_id", "=", hostId)

@@ -6,7 +6,7 @@ import type { Host } from "../hosts/host.ts";
 import { askHost } from "./ask.ts";
 import { fromReport, type Observed } from "./observed.ts";
 import { destroyOrphan, type OrphanParts } from "./orphans.ts";
-import { type SettleParts, settleLost, settleObserved } from "./settle.ts";
+import { isGone, type SettleParts, settleLost, settleObserved } from "./settle.ts";
 
 export type ReconcileParts = SettleParts & OrphanParts & { store: CapsuleStore };
 
@@ -37,7 +37,11 @@ async function settleReported(
   for (const observed of reported.values()) {
     const row = rows.get(observed.id);
     if (row && row.host_id !== host.id && !isEnded(row)) continue;
-    const verdict = row ? await settleObserved(row, observed, parts) : orphanUnlessStopped(observed);
+    const verdict = row
+      ? await settleObserved(row, observed, parts)
+      : isGone(observed)
+        ? undefined
+        : "orphan";
     if (verdict !== "orphan") continue;
     const newest = row && row.generation > observed.generation ? row.generation : observed.generation;
     destroyOrphan({ id: observed.id, generation: newest }, host, parts);
@@ -67,10 +71,6 @@ async function settleAbsent(
     else if (observed !== "unclear") await settleObserved(row, observed, parts);
   }
   return true;
-}
-
-function orphanUnlessStopped({ state }: Observed): "orphan" | undefined {
-  return state === "stopped" ? undefined : "orphan";
 }
 
 function isEnded({ state }: CapsuleRow): boolean {

@@ -185,6 +185,14 @@ describe("what is reported", () => {
     await operation;
   });
 
+  test("of a create that failed says why, whoever began it", async () => {
+    const row = await startingRow();
+    await delta([{ id: row.id, state: "stopped", reason: "host_disk_full", revision: 2 }]);
+    expect(await shown(cp, row.id)).toMatchObject({ status: "error", reason: "host_disk_full" });
+    await cp.background[Symbol.asyncDispose]();
+    expect(destroyed).toEqual([]);
+  });
+
   test("of what should not be there is ended: unknown ones, failed ones, stopped ones", async () => {
     const failed = await cp.runningCapsule();
     await store().move(await seen(failed), "error", { reason: "lost" });
@@ -193,6 +201,7 @@ describe("what is reported", () => {
       { id: failed, state: "running" },
       { id: unknown, state: "running" },
       { id: newId("capsule"), state: "stopped" },
+      { id: newId("capsule"), state: "stopping" },
       { id: "nonsense", state: "error" },
     ]);
     await cp.background[Symbol.asyncDispose]();

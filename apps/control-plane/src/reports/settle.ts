@@ -23,7 +23,7 @@ export async function settleObserved(
   parts: SettleParts,
 ): Promise<"orphan" | undefined> {
   if (row.state === "stopped" || row.state === "error") {
-    return observed.state === "stopped" ? undefined : "orphan";
+    return isGone(observed) ? undefined : "orphan";
   }
   if (observed.generation !== row.generation || observed.revision < row.revision) return undefined;
   if (parts.operations.has(row.id)) return undefined;
@@ -39,13 +39,21 @@ export async function settleLost(row: CapsuleRow, { store, logger }: SettleParts
   }
 }
 
-/** How a create went that failed is for whoever began it to say, or for the settler. */
+/** Whether a capsule is no more, or on its way there. */
+export function isGone({ state }: Observed): boolean {
+  return state === "stopped" || state === "stopping";
+}
+
+/** Whoever began it, if it lives, hears the same from the host. */
 async function settleStarting(
   row: CapsuleRow,
   observed: Observed,
   { store }: SettleParts,
 ): Promise<undefined> {
   if (observed.state === "running") await noteRunning(row, observed, store);
+  else if (observed.state === "error" || observed.state === "stopped") {
+    await store.move(row, "error", { reason: observed.reason ?? "interrupted", revision: observed.revision });
+  }
 }
 
 async function settleStopping(
