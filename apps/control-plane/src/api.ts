@@ -18,14 +18,14 @@ export type Api = FastifyInstance<
 >;
 
 /** Schemas that are described once, and referred to. */
-export const schemaIds = { capsule: "Capsule", error: "Error" } as const;
+export const schemaIds = { capsule: "Capsule", error: "Error", host: "Host" } as const;
 
 const descriptions = {
   400: "The request is wrong; `field` names where.",
-  401: "No valid API key.",
+  401: "No valid API key or token.",
   403: "Not allowed.",
   404: "There is no such thing.",
-  409: "The capsule is not in a state that allows it.",
+  409: "Not in a state that allows it.",
   413: "The body is too large.",
   415: "The body is of another type.",
   502: "The host agent failed.",

@@ -6,7 +6,10 @@ test("everything has a default", () => {
     wrennDir: "/var/lib/wrenn",
     listenAddress: { host: "", port: 8000 },
     databaseUrl: undefined,
-    hostAgentUrl: "http://127.0.0.1:50051",
+    tlsListenAddress: undefined,
+    tlsNames: [],
+    encryptionKey: { key: undefined, file: "/var/lib/wrenn/encryption-key" },
+    metricsToken: undefined,
     ownerFile: "/var/lib/wrenn/owner.json",
     logLevel: "info",
   });
@@ -17,24 +20,22 @@ test("the owner's file is in WRENN_DIR unless it is named", () => {
   expect(readControlPlaneConfig({ WRENN_OWNER_FILE: "/x/o.json" }).ownerFile).toBe("/x/o.json");
 });
 
-test("an agent elsewhere is not spoken to in the clear", () => {
-  const url = (text: string) => readControlPlaneConfig({ CP_HOST_AGENT_ADDR: text }).hostAgentUrl;
-  for (const good of [
-    "http://127.0.0.1:1",
-    "http://localhost:1",
-    "http://[::1]:1",
-    "https://host.example:1",
-  ]) {
-    expect(url(good)).toBe(good);
+test("secrets and names that cannot be right are refused without being shown", () => {
+  const wrong = {
+    WRENN_ENCRYPTION_KEY: "secret",
+    WRENN_METRICS_TOKEN: "secret",
+    WRENN_CP_TLS_NAMES: "secret name",
+    WRENN_CP_TLS_LISTEN_ADDR: "secret",
+  };
+  for (const [name, value] of Object.entries(wrong)) {
+    expect(() => readControlPlaneConfig({ [name]: value }), name).toThrow(new RegExp(`${name} must`));
+    expect(() => readControlPlaneConfig({ [name]: value }), name).not.toThrow(/secret/);
   }
-  for (const bad of [
-    "http://10.0.0.1:1",
-    "http://host.example:1",
-    "http://127.0.0.1.example.org:1",
-    "host:1",
-  ]) {
-    expect(() => url(bad), bad).toThrow(/CP_HOST_AGENT_ADDR/);
-  }
+  const key = "0123456789abcdef".repeat(4);
+  const right = { WRENN_ENCRYPTION_KEY: key, WRENN_CP_TLS_NAMES: "wrenn.example, 10.0.0.5,fd00::5" };
+  const config = readControlPlaneConfig(right);
+  expect(config.encryptionKey.key?.toString("hex")).toBe(key);
+  expect(config.tlsNames).toEqual(["wrenn.example", "10.0.0.5", "fd00::5"]);
 });
 
 test("a malformed DATABASE_URL is named without what is in it", () => {

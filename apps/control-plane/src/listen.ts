@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { errnoOf } from "@wrenn/contracts";
 import { type ListenAddress, listenError } from "@wrenn/daemon";
 import type { Api } from "./api.ts";
+import type { TlsListener } from "./tls-listener.ts";
 
 /** How long requests under way may take to finish when the server ends. */
 const finishMs = 8_000;
@@ -26,13 +27,17 @@ export async function listen(api: Api, address: ListenAddress): Promise<ListenAd
 }
 
 /** Takes no new request, lets those under way finish, and cuts those that do not. */
-export async function closeServer(api: Api): Promise<void> {
+export async function closeServer(api: Api, tls?: TlsListener): Promise<void> {
   const timer = new AbortController();
   const cut = sleep(finishMs, undefined, { signal: timer.signal }).then(
-    () => api.server.closeAllConnections(),
+    () => {
+      api.server.closeAllConnections();
+      tls?.server.closeAllConnections();
+    },
     () => {},
   );
-  await api.close();
+  const tlsClosed = tls && new Promise((resolve) => tls.server.close(resolve));
+  await Promise.all([api.close(), tlsClosed]);
   timer.abort();
   await cut;
 }

@@ -5,6 +5,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { newId } from "@wrenn/contracts";
+import type { HostWithToken } from "@wrenn/contracts/rest";
 import { isReadyMessage } from "@wrenn/daemon";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { OwnerCredentials } from "./owner/owner-file.ts";
@@ -73,6 +75,28 @@ test("starts with nothing, shows the owner once, ends without a trace, and start
   expect(await processes()).toEqual([]);
 });
 
+test("every line about a request names it, and the capsule or host that it is about", async () => {
+  const running = run();
+  const url = await ready(running);
+  const owner = JSON.parse(await readFile(join(dir, "owner.json"), "utf8")) as OwnerCredentials;
+  const headers = { "x-api-key": owner.api_key, "x-request-id": "trace-1" };
+  const [capsule, host] = [newId("capsule"), newId("host")];
+  await fetch(`${url}/v1/capsules/${capsule}`, { headers });
+  await fetch(`${url}/v1/hosts/${host}`, { headers });
+  const made = await fetch(`${url}/v1/hosts`, { method: "POST", headers });
+  const { registration_token: token } = (await made.json()) as HostWithToken;
+  running.process.kill("SIGTERM");
+  await running.exited;
+  const log = await running.stderr;
+  const lines = log.split("\n").filter((line) => line.includes("trace-1"));
+  expect(lines.map((line) => JSON.parse(line))).toEqual([
+    expect.objectContaining({ reqId: "trace-1", capsule, status: 404, path: `/v1/capsules/${capsule}` }),
+    expect.objectContaining({ reqId: "trace-1", host, status: 404, path: `/v1/hosts/${host}` }),
+    expect.objectContaining({ reqId: "trace-1", status: 201, path: "/v1/hosts" }),
+  ]);
+  expect(log).not.toContain(token.split(".")[1]);
+});
+
 test("killed without a word, it leaves nothing behind that the next start minds", async () => {
   const first = run();
   await ready(first);
@@ -102,10 +126,17 @@ test("says in one sentence what is in its way", async () => {
   expect(await taken.stderr).toMatch(new RegExp(`error: 127.0.0.1:${port} is in use .*WRENN_CP_LISTEN_ADDR`));
   expect(await processes()).toEqual([]);
 
-  const misconfigured = run({ CP_HOST_AGENT_ADDR: "http://10.0.0.1:1" });
+  const misconfigured = run({ WRENN_METRICS_TOKEN: "short" });
   expect(await misconfigured.exited).toEqual([1, null]);
   expect(await misconfigured.stderr).toBe(
-    "error: configuration: CP_HOST_AGENT_ADDR must be https, or http on this machine\n",
+    "error: configuration: WRENN_METRICS_TOKEN must have at least 16 characters\n",
+  );
+
+  await rm(join(dir, "encryption-key"));
+  const keyless = run();
+  expect(await keyless.exited).toEqual([1, null]);
+  expect(await keyless.stderr).toContain(
+    `restore ${join(dir, "encryption-key")}, or set WRENN_ENCRYPTION_KEY`,
   );
 });
 

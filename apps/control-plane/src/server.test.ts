@@ -94,9 +94,11 @@ describe("the description", () => {
       [
         ...["createCapsule", "destroyCapsule", "exec", "getCapsule", "health", "listCapsules"],
         ...["listFiles", "readFile", "ready", "writeFile"],
+        ...["createHost", "createRegistrationToken", "getHost", "listHosts", "removeHost"],
+        ...["registerHost", "renewHostCertificate", "reportHost"],
       ].sort(),
     );
-    expect(Object.keys(document.components.securitySchemes)).toEqual(["apiKey", "bearer"]);
+    expect(Object.keys(document.components.securitySchemes)).toEqual(["apiKey", "bearer", "hostToken"]);
     for (const { operationId, responses, security } of operations) {
       if (security) continue; // says that it needs none
       expect(Object.keys(responses as object), String(operationId)).toEqual(

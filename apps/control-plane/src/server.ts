@@ -1,27 +1,28 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import { WrennError } from "@wrenn/contracts";
-import { Capsule, ErrorBody } from "@wrenn/contracts/rest";
+import { Capsule, ErrorBody, Host } from "@wrenn/contracts/rest";
 import type { Logger } from "@wrenn/daemon";
 import { type FastifyBaseLogger, fastify, LogController } from "fastify";
 import type { Kysely } from "kysely";
 import type { Api } from "./api.ts";
 import { makeAuthenticate } from "./auth/authenticate.ts";
-import type { BackgroundTasks } from "./background-tasks.ts";
 import { capsuleRoutes } from "./capsules/routes.ts";
-import type { CapsuleService } from "./capsules/service.ts";
 import type { Schema } from "./database/schema.ts";
 import { handleError, handleNotFound } from "./errors/error-handler.ts";
 import { execRoutes } from "./exec/routes.ts";
 import { fileRoutes } from "./files/routes.ts";
+import { agentRoutes } from "./hosts/agent-routes.ts";
+import { hostRoutes } from "./hosts/routes.ts";
 import { acceptAbsentFields } from "./json-body.ts";
 import { documentationRoutes, registerOpenApi } from "./meta/openapi.ts";
 import { metaRoutes } from "./meta/routes.ts";
+import { metricsRoute } from "./metrics/routes.ts";
 import { nameAndLogRequests, requestId } from "./requests.ts";
+import type { Services } from "./services.ts";
 
-export interface ServerParts {
+export interface ServerParts extends Services {
   kysely: Kysely<Schema>;
-  capsules: CapsuleService;
-  background: BackgroundTasks;
+  metricsToken?: string | undefined;
   logger: Logger;
 }
 
@@ -43,14 +44,17 @@ export async function buildServer(parts: ServerParts): Promise<Api> {
   });
   api.setErrorHandler(handleError);
   api.setNotFoundHandler(handleNotFound);
-  nameAndLogRequests(api);
+  nameAndLogRequests(api, parts.metrics);
   refuseWhileClosing(api);
   acceptAbsentFields(api);
   api.addSchema(Capsule);
   api.addSchema(ErrorBody);
+  api.addSchema(Host);
 
   await registerOpenApi(api);
   metaRoutes(api, parts.kysely);
+  metricsRoute(api, parts.metrics, parts.metricsToken);
+  agentRoutes(api, parts);
   await api.register((scope, _options, done) => {
     scope.decorateRequest("caller");
     scope.addHook("onRequest", makeAuthenticate(parts.kysely, parts.background));
@@ -58,6 +62,7 @@ export async function buildServer(parts: ServerParts): Promise<Api> {
     capsuleRoutes(authenticated, parts.capsules);
     execRoutes(authenticated, parts.capsules);
     fileRoutes(authenticated, parts.capsules);
+    hostRoutes(authenticated, parts.hostService);
     done();
   });
   await documentationRoutes(api);
@@ -78,6 +83,9 @@ function refuseWhileClosing(api: Api): void {
     if (!closing) return;
     reply.header("connection", "close");
     throw new WrennError("shutting_down", "this control plane is going down; try again");
+  });
+  api.addHook("onSend", async (_request, reply) => {
+    if (closing && !reply.raw.headersSent) reply.header("connection", "close");
   });
   api.addHook("onResponse", async () => {
     if (closing) setImmediate(() => api.server.closeIdleConnections());

@@ -1,49 +1,61 @@
-import { join } from "node:path";
 import type { Logger } from "@wrenn/daemon";
-import { type Kysely, sql } from "kysely";
+import { Authority } from "./authority/authority.ts";
+import { loadAuthority } from "./authority/load.ts";
 import { BackgroundTasks } from "./background-tasks.ts";
 import { Activity } from "./capsules/activity.ts";
 import { CapsuleOperations } from "./capsules/operations.ts";
 import { CapsuleService } from "./capsules/service.ts";
 import { CapsuleStore } from "./capsules/store.ts";
 import type { ControlPlaneConfig } from "./config.ts";
-import type { Schema } from "./database/schema.ts";
-import { AgentClient } from "./hosts/agent-client.ts";
-import type { ReconcileParts } from "./hosts/reconcile.ts";
-import { Host, Hosts } from "./hosts/service.ts";
-import { registerHost } from "./hosts/store.ts";
+import type { Database } from "./database/connect.ts";
+import { Hosts } from "./hosts/hosts.ts";
+import { HostService } from "./hosts/service.ts";
+import { Metrics } from "./metrics/metrics.ts";
+import { Replica } from "./replicas/replica.ts";
+import { ReportService } from "./reports/service.ts";
+import type { SettlerParts } from "./reports/settler.ts";
+import { namesServed } from "./tls-listener.ts";
 
 export interface Services {
-  capsules: CapsuleService;
-  background: BackgroundTasks;
   activity: Activity;
-  /** What the reconciler works with. */
-  reconciling: ReconcileParts;
+  authority: Authority;
+  background: BackgroundTasks;
+  capsules: CapsuleService;
+  hostService: HostService;
+  reports: ReportService;
+  metrics: Metrics;
+  /** What the settler works with. */
+  settling: SettlerParts;
 }
+
+export type ServicesConfig = Pick<ControlPlaneConfig, "encryptionKey" | "tlsListenAddress" | "tlsNames">;
 
 /** Wires the services on a database that is ready. What they hold is released with the stack. */
 export async function openServices(
-  kysely: Kysely<Schema>,
-  config: Pick<ControlPlaneConfig, "wrennDir" | "hostAgentUrl">,
+  database: Database,
+  config: ServicesConfig,
   logger: Logger,
   stack: AsyncDisposableStack,
 ): Promise<Services> {
+  const { kysely } = database;
+  const identity = await loadAuthority(kysely, config.encryptionKey);
+  const names = [...namesServed(config.tlsListenAddress), ...config.tlsNames];
+  const authority = await Authority.open(identity, names);
+  const replica = stack.use(await Replica.join(kysely, logger));
   const background = stack.use(new BackgroundTasks(logger));
-  const host = await registerHost(kysely, config.hostAgentUrl);
-  const agent = new AgentClient(host.address, join(config.wrennDir, "host-token"));
-  const hosts = stack.use(new Hosts([new Host(host.id, agent)]));
-  const store = new CapsuleStore(kysely);
+  const hosts = stack.use(new Hosts(kysely, authority, background));
+  const store = new CapsuleStore(kysely, replica.id);
   const activity = stack.use(new Activity(store, logger));
   const operations = stack.use(new CapsuleOperations());
+  const metrics = new Metrics(database);
   return {
-    capsules: new CapsuleService({ store, hosts, operations, activity, logger }),
-    background,
     activity,
-    reconciling: { hosts, store, operations, logger, startedAt: await databaseTime(kysely) },
+    authority,
+    background,
+    capsules: new CapsuleService({ store, hosts, operations, activity, metrics }),
+    hostService: new HostService(kysely, authority, hosts),
+    reports: new ReportService({ kysely, hosts, store, operations, background, metrics }),
+    metrics,
+    settling: { hosts, store, operations, logger },
   };
-}
-
-async function databaseTime(db: Kysely<Schema>): Promise<Date> {
-  const { rows } = await sql<{ now: Date }>`select now() as now`.execute(db);
-  return rows[0]?.now ?? new Date();
 }

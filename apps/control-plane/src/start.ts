@@ -2,14 +2,17 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { announceReady, dialUrl, type Logger } from "@wrenn/daemon";
 import { startEmbeddedPostgres } from "@wrenn/postgres";
+import { renewRegularly } from "./authority/renewal.ts";
 import type { ControlPlaneConfig } from "./config.ts";
 import { connectDatabase, type Database, waitForDatabase } from "./database/connect.ts";
 import { migrate, readMigrations } from "./database/migrate.ts";
-import { startReconciler } from "./hosts/reconciler.ts";
 import { closeServer, listen } from "./listen.ts";
+import { measureProcess } from "./metrics/process.ts";
 import { ensureOwner } from "./owner/service.ts";
+import { startSettler } from "./reports/settler.ts";
 import { buildServer } from "./server.ts";
 import { openServices } from "./services.ts";
+import { listenTls, type TlsListener } from "./tls-listener.ts";
 
 /** What the control plane needs of the process it runs in. */
 export interface Surroundings {
@@ -33,14 +36,21 @@ export async function startControlPlane(
   const url = config.databaseUrl ?? (await startDatabase(config, logger, surroundings, stack));
   const database = stack.use(connectDatabase(url, logger));
   await prepareDatabase(database, url, config, logger, signal);
-  const { kysely } = database;
 
-  const { capsules, background, reconciling } = await openServices(kysely, config, logger, stack);
-  stack.use(startReconciler(reconciling));
-  const api = await buildServer({ kysely, capsules, background, logger });
-  stack.defer(() => closeServer(api));
+  const services = await openServices(database, config, logger, stack);
+  stack.use(startSettler({ ...services.settling, logger }));
+  measureProcess(services.metrics);
+  const { kysely } = database;
+  const api = await buildServer({ kysely, ...services, metricsToken: config.metricsToken, logger });
+  let tls: TlsListener | undefined;
+  stack.defer(() => closeServer(api, tls));
+  stack.use(renewRegularly(services.authority, logger, () => tls?.renew()));
   signal.throwIfAborted();
   const address = await listen(api, config.listenAddress);
+  if (config.tlsListenAddress) {
+    tls = await listenTls(api, config.tlsListenAddress, services.authority);
+    logger.info({ port: tls.address.port, names: services.authority.names }, "serving TLS");
+  }
   announceReady(dialUrl(address));
   return stack.move();
 }

@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 export const idPrefixes = {
   apiKey: "ak",
   capsule: "cl",
+  controlPlane: "cp",
   disk: "dk",
   host: "hs",
   operation: "op",

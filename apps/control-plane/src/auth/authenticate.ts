@@ -9,6 +9,8 @@ import { findApiKey, noteKeyUse } from "./store.ts";
 /** On whose behalf a request is made. */
 export interface Caller {
   teamId: string;
+  /** Whether the team is the platform's. */
+  platform: boolean;
 }
 
 declare module "fastify" {
@@ -30,8 +32,14 @@ export function makeAuthenticate(db: Kysely<Schema>, background: BackgroundTasks
     if (key.lastUsedAt === null || Date.now() - key.lastUsedAt.getTime() > noteEveryMs) {
       background.start("note key use", () => noteKeyUse(db, key.id));
     }
-    request.caller = { teamId: key.teamId };
+    request.caller = { teamId: key.teamId, platform: key.platform };
   };
+}
+
+/** Hook after authentication, for what belongs to the platform. @throws {WrennError} `forbidden` */
+export async function requirePlatform({ caller }: FastifyRequest): Promise<void> {
+  if (caller.platform) return;
+  throw new WrennError("forbidden", "hosts belong to the platform; use a key of the platform's team");
 }
 
 function presentedKey(request: FastifyRequest): string {

@@ -6,6 +6,8 @@ import { apiKeyHash, newApiKey } from "./api-key.ts";
 export interface FoundKey {
   id: string;
   teamId: string;
+  /** Whether the team is the platform's. */
+  platform: boolean;
   lastUsedAt: Date | null;
 }
 
@@ -33,8 +35,14 @@ export async function createApiKey(
 export async function findApiKey(db: Kysely<Schema>, hash: Buffer): Promise<FoundKey | undefined> {
   return db
     .selectFrom("api_keys")
-    .select(["id", "team_id as teamId", "last_used_at as lastUsedAt"])
-    .where("key_hash", "=", hash)
+    .innerJoin("teams", "teams.id", "api_keys.team_id")
+    .select([
+      "api_keys.id",
+      "api_keys.team_id as teamId",
+      "teams.platform",
+      "api_keys.last_used_at as lastUsedAt",
+    ])
+    .where("api_keys.key_hash", "=", hash)
     .executeTakeFirst();
 }
 

@@ -1,11 +1,11 @@
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { newId, WrennError } from "@wrenn/contracts";
-import type { Capsule as HostCapsule } from "@wrenn/contracts/host";
+import { refersToNothing } from "../database/availability.ts";
 import type { CapsuleRow } from "../database/schema.ts";
-import type { Host } from "../hosts/service.ts";
+import type { Host } from "../hosts/host.ts";
+import type { Hosts } from "../hosts/hosts.ts";
 import type { Log } from "../log.ts";
+import { fromAnswer, type Observed } from "../reports/observed.ts";
 import type { CapsuleStore } from "./store.ts";
-import { versionsOf } from "./versions.ts";
 
 /** The first capsule of a size may have to boot a kernel in software emulation. */
 const createTimeoutMs = 10 * 60_000;
@@ -18,17 +18,17 @@ const createTimeoutMs = 10 * 60_000;
 export async function createOnHost(
   pending: CapsuleRow,
   host: Host,
-  store: CapsuleStore,
+  { store, hosts }: { store: CapsuleStore; hosts: Hosts },
   logger: Log,
 ): Promise<CapsuleRow> {
   const operationId = newId("operation");
   const log = logger.child({ capsule: pending.id, operation: operationId, host: host.id });
-  const starting = await store.move(pending, "starting", { hostId: host.id });
+  const starting = await place(pending, host, store);
   if (!starting) throw destroyedMeanwhile(pending.id);
   const startedAt = performance.now();
   try {
-    const capsule = await askHost(starting, host, operationId);
-    const running = await noteRunning(starting, capsule, host, store);
+    const observed = await askHost(starting, host, operationId);
+    const running = (await noteRunning(starting, observed, store)) ?? (await notedRunning(starting, store));
     if (!running) throw destroyedMeanwhile(pending.id);
     log.info({ durationMs: Math.round(performance.now() - startedAt) }, "capsule created");
     return running;
@@ -39,6 +39,8 @@ export async function createOnHost(
     // Refused when somebody has commanded something else meanwhile: then that is what the row says.
     await store.move(starting, "error", { reason });
     log.warn({ reason }, "capsule could not be created");
+    // It may have been made all the same: what the host says next tells, and then it is an orphan.
+    if (reason === "host_unavailable") hosts.doubt(host);
     throw err;
   }
 }
@@ -46,19 +48,33 @@ export async function createOnHost(
 /** Moves a starting capsule that its host runs to `running`. */
 export async function noteRunning(
   starting: CapsuleRow,
-  capsule: HostCapsule,
-  host: Host,
+  observed: Observed,
   store: CapsuleStore,
 ): Promise<CapsuleRow | undefined> {
-  const description = await host.describe().catch(() => undefined); // a version is not worth a capsule
   return store.move(starting, "running", {
-    revision: capsule.revision,
-    versions: versionsOf(capsule, description),
-    startedAt: capsule.startedAt ? timestampDate(capsule.startedAt) : new Date(),
+    revision: observed.revision,
+    versions: observed.versions,
+    startedAt: observed.startedAt ?? new Date(),
   });
 }
 
-async function askHost(row: CapsuleRow, host: Host, operationId: string): Promise<HostCapsule> {
+async function place(pending: CapsuleRow, host: Host, store: CapsuleStore): Promise<CapsuleRow | undefined> {
+  try {
+    return await store.move(pending, "starting", { hostId: host.id });
+  } catch (error) {
+    if (!refersToNothing(error)) throw error;
+    await store.move(pending, "error", { reason: "host_unavailable" });
+    throw new WrennError("host_unavailable", `host ${host.id} was removed; try again`, { cause: error });
+  }
+}
+
+/** A report of the host may have been faster than its answer. */
+async function notedRunning(starting: CapsuleRow, store: CapsuleStore): Promise<CapsuleRow | undefined> {
+  const [now] = await store.findMany([starting.id]);
+  return now?.state === "running" && now.generation === starting.generation ? now : undefined;
+}
+
+async function askHost(row: CapsuleRow, host: Host, operationId: string): Promise<Observed> {
   const request = {
     capsuleId: row.id,
     generation: row.generation,
@@ -70,8 +86,11 @@ async function askHost(row: CapsuleRow, host: Host, operationId: string): Promis
   const { capsule } = await host.agent.call((client) =>
     client.createCapsule(request, { timeoutMs: createTimeoutMs }),
   );
-  if (!capsule) throw new WrennError("agent_error", `host ${host.agent.address} made no capsule`);
-  return capsule;
+  const description = await host.describe().catch(() => undefined); // a version is not worth a capsule
+  const observed = capsule && fromAnswer(capsule, description?.agentVersion);
+  if (!observed)
+    throw new WrennError("agent_error", `host ${host.id} made no capsule that we know what to do with`);
+  return observed;
 }
 
 function destroyedMeanwhile(id: string): WrennError {

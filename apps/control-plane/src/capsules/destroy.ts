@@ -1,6 +1,6 @@
 import { newId, WrennError } from "@wrenn/contracts";
 import type { CapsuleRow } from "../database/schema.ts";
-import type { Hosts } from "../hosts/service.ts";
+import type { Hosts } from "../hosts/hosts.ts";
 import type { Log } from "../log.ts";
 import type { CapsuleStore } from "./store.ts";
 
@@ -23,6 +23,7 @@ export async function commandStop(row: CapsuleRow, store: CapsuleStore): Promise
 /**
  * Ends a stopping capsule on its host and notes it. Repeating it is fine.
  *
+ * @param logger names the capsule.
  * @throws {WrennError} `host_unavailable` when the host cannot be reached: the row stays `stopping`.
  */
 export async function finishStop(
@@ -35,10 +36,9 @@ export async function finishStop(
   const operationId = newId("operation");
   if (stopping.host_id !== null) {
     const request = { capsuleId: stopping.id, generation: stopping.generation, operationId };
-    await hosts
-      .get(stopping.host_id)
-      .agent.call((client) => client.destroyCapsule(request, { timeoutMs: destroyTimeoutMs }));
+    const { agent } = await hosts.get(stopping.host_id);
+    await agent.call((client) => client.destroyCapsule(request, { timeoutMs: destroyTimeoutMs }));
   }
   const stopped = await store.move(stopping, "stopped", { reason: "destroyed" });
-  if (stopped) logger.info({ capsule: stopping.id, operation: operationId }, "capsule destroyed");
+  if (stopped) logger.info({ operation: operationId, host: stopping.host_id }, "capsule destroyed");
 }

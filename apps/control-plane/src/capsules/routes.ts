@@ -20,8 +20,9 @@ export function capsuleRoutes(api: Api, capsules: CapsuleService): void {
         response: { 201: capsuleSchema, ...errorResponses(400, 404, 502) },
       },
     },
-    async ({ body, caller, log }, reply) => {
-      const capsule = await capsules.create(caller.teamId, body, log);
+    async (request, reply) => {
+      const capsule = await capsules.create(request.caller.teamId, request.body, request.log);
+      request.log = request.log.child({ capsule: capsule.id });
       return reply.code(201).send(toWire(capsule));
     },
   );
@@ -37,7 +38,7 @@ export function capsuleRoutes(api: Api, capsules: CapsuleService): void {
         response: { 200: CapsuleList, ...errorResponses() },
       },
     },
-    async ({ caller }) => (await capsules.list(caller.teamId)).map(toWire),
+    async ({ caller }) => (await capsules.list(caller.teamId)).map((row) => toWire(row)),
   );
 
   api.get(

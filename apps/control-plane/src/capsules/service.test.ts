@@ -103,9 +103,26 @@ describe("creating", () => {
     const response = await create();
     expect(response.statusCode).toBe(503);
     expect(response.json()).toMatchObject({
-      error: { code: "host_unavailable", message: expect.stringContaining(cp.agent.url) },
+      error: { code: "host_unavailable", message: expect.stringContaining(cp.agent.address) },
     });
     expect(await list()).toMatchObject([{ status: "error", reason: "host_unavailable" }]);
+  });
+
+  test("on a host that is removed meanwhile is 503, and the row says why", async () => {
+    cp.agent.answers.describeHost = async () => {
+      await cp.request("DELETE", `/v1/hosts/${cp.hostId}`);
+      return { epoch: "1", agentVersion: "9", templates: ["minimal"] };
+    };
+    const response = await create();
+    expect(response.statusCode).toBe(503);
+    expect(response.json()).toMatchObject({ error: { code: "host_unavailable", message: /was removed/ } });
+    expect(await list()).toMatchObject([{ status: "error", reason: "host_unavailable" }]);
+  });
+
+  test("without any host says so, and makes nothing", async () => {
+    await cp.request("DELETE", `/v1/hosts/${cp.hostId}`);
+    expect((await create()).json()).toMatchObject({ error: { code: "host_unavailable" } });
+    expect(await list()).toEqual([]);
   });
 
   test("goes on when the client leaves", async () => {
@@ -125,7 +142,7 @@ describe("creating", () => {
     await left;
     expect(await list()).toMatchObject([{ status: "starting" }]);
     answer.resolve();
-    await cp.reconciling.operations[Symbol.asyncDispose]();
+    await cp.settling.operations[Symbol.asyncDispose]();
     expect(await list()).toMatchObject([{ status: "running" }]);
   });
 });

@@ -9,20 +9,22 @@ import {
 } from "@wrenn/contracts";
 import type { CreateCapsuleBody } from "@wrenn/contracts/rest";
 import type { CapsuleRow } from "../database/schema.ts";
-import type { Host, Hosts } from "../hosts/service.ts";
+import type { Host } from "../hosts/host.ts";
+import type { Hosts } from "../hosts/hosts.ts";
 import type { Log } from "../log.ts";
+import type { Metrics } from "../metrics/metrics.ts";
 import type { Activity } from "./activity.ts";
 import { createOnHost } from "./create.ts";
 import { commandStop, finishStop } from "./destroy.ts";
 import type { CapsuleOperations } from "./operations.ts";
-import type { CapsuleStore } from "./store.ts";
+import type { CapsuleStore, PlacedCapsule } from "./store.ts";
 
 export interface CapsuleServiceParts {
   store: CapsuleStore;
   hosts: Hosts;
   operations: CapsuleOperations;
   activity: Activity;
-  logger: Log;
+  metrics: Metrics;
 }
 
 /** Capsules of teams. Every method answers `not_found` for what is another team's. */
@@ -35,23 +37,25 @@ export class CapsuleService {
 
   /** Creates a capsule and answers when it runs. It is made even if the caller has gone. */
   async create(teamId: string, body: CreateCapsuleBody, logger: Log): Promise<CapsuleRow> {
-    const { store, hosts, operations } = this.#parts;
+    const { store, hosts, operations, metrics } = this.#parts;
     const size = checkSize(body);
-    const host = hosts.pick();
-    await checkTemplate(body.template, host);
     const id = newId("capsule");
-    return operations.run(id, async () => {
-      const capsule = { id, teamId, template: body.template, timeoutSec: body.timeout_sec, ...size };
-      const pending = await store.insert(capsule);
-      return createOnHost(pending, host, store, logger);
+    return metrics.operation("create", async () => {
+      const host = await hosts.pick();
+      await checkTemplate(body.template, host);
+      return operations.run(id, async () => {
+        const capsule = { id, teamId, template: body.template, timeoutSec: body.timeout_sec, ...size };
+        const pending = await store.insert(capsule);
+        return createOnHost(pending, host, { store, hosts }, logger);
+      });
     });
   }
 
-  async list(teamId: string): Promise<CapsuleRow[]> {
+  async list(teamId: string): Promise<PlacedCapsule[]> {
     return this.#parts.store.list(teamId);
   }
 
-  async get(teamId: string, id: string): Promise<CapsuleRow> {
+  async get(teamId: string, id: string): Promise<PlacedCapsule> {
     const row = isId("capsule", id) ? await this.#parts.store.find(teamId, id) : undefined;
     if (!row) throw new WrennError("not_found", `there is no capsule ${JSON.stringify(id)}`, { field: "id" });
     return row;
@@ -59,12 +63,14 @@ export class CapsuleService {
 
   /** Destroys a capsule; one that is stopped already is fine. */
   async destroy(teamId: string, id: string, logger: Log): Promise<void> {
-    const { store, hosts, operations } = this.#parts;
+    const { store, hosts, operations, metrics } = this.#parts;
     const row = await this.get(teamId, id);
-    await operations.run(id, async () => {
-      const stopping = await commandStop(row, store);
-      await finishStop(stopping, hosts, store, logger);
-    });
+    await metrics.operation("destroy", () =>
+      operations.run(id, async () => {
+        const stopping = await commandStop(row, store);
+        await finishStop(stopping, hosts, store, logger);
+      }),
+    );
   }
 
   /**
@@ -72,33 +78,46 @@ export class CapsuleService {
    *
    * @throws {WrennError} `invalid_state` when the capsule does not run, or turns out to be gone.
    */
-  async use<T>(teamId: string, id: string, work: (capsule: UsedCapsule) => Promise<T>): Promise<T> {
-    const { activity, hosts } = this.#parts;
+  async use<T>({ teamId, id, kind, logger }: Use, work: (capsule: UsedCapsule) => Promise<T>): Promise<T> {
+    const { activity, metrics } = this.#parts;
     const row = await this.get(teamId, id);
     if (row.state !== "running") throw notRunning(row.id, row.state);
     const touch = (): void => activity.touch(id);
     touch();
     try {
-      return await work({ id, host: hosts.get(row.host_id), touch });
+      return await metrics.operation(kind, () => work({ id, host: this.#hostOf(row), touch }));
     } catch (error) {
-      throw await this.#asLost(row, error);
+      throw await this.#asLost(row, error, logger);
     } finally {
       touch();
     }
   }
 
+  #hostOf({ host_id: id, host_address: address, host_epoch: epoch }: PlacedCapsule): Host {
+    if (id === null) throw new WrennError("host_unavailable", "the capsule is on no host");
+    return this.#parts.hosts.at({ id, address, report_epoch: epoch });
+  }
+
   /** A host that does not have, or does not run, what our row says it runs, is right: it has lost it. */
-  async #asLost(row: CapsuleRow, error: unknown): Promise<unknown> {
+  async #asLost(row: CapsuleRow, error: unknown, logger: Log): Promise<unknown> {
     const gone =
       error instanceof WrennError &&
       (error.code === "invalid_state" || (error.code === "not_found" && error.field === "id"));
     if (!gone) return error;
-    const { store, logger } = this.#parts;
+    const { store } = this.#parts;
     const lost = await store.move(row, "error", { reason: "lost" });
-    logger.warn({ capsule: row.id, err: error }, "the host has lost a capsule");
+    logger.warn({ host: row.host_id, err: error }, "the host has lost a capsule");
     const now = lost ?? (await store.find(row.team_id, row.id));
     return notRunning(row.id, now?.state ?? "stopped");
   }
+}
+
+/** Who uses which capsule for what. */
+export interface Use {
+  teamId: string;
+  id: string;
+  kind: "exec" | "read_file" | "write_file" | "list_files";
+  logger: Log;
 }
 
 /** A running capsule, for the length of one request. */

@@ -1,6 +1,8 @@
 import { type CapsuleState, capsuleStates, statesBefore, statusOf } from "@wrenn/contracts";
 import { type Kysely, sql } from "kysely";
 import type { CapsuleRow, CapsuleVersions, Schema } from "../database/schema.ts";
+import { isSilent } from "../hosts/store.ts";
+import { isAlive } from "../replicas/store.ts";
 
 export interface NewCapsule {
   id: string;
@@ -28,14 +30,31 @@ export type SeenCapsule = Pick<CapsuleRow, "id" | "generation">;
 /** States that a client sees as `stopped`: no list shows them. */
 const hiddenStates = capsuleStates.filter((state) => statusOf(state) === "stopped");
 /** As text of the query, so that PostgreSQL recognises the condition of the partial index. */
-const visible = sql<boolean>`state not in (${sql.join(hiddenStates.map((state) => sql.lit(state)))})`;
+const visible = sql<boolean>`capsules.state not in (${sql.join(hiddenStates.map((state) => sql.lit(state)))})`;
+
+/** A capsule with what there is to know of its host. */
+export type PlacedCapsule = CapsuleRow & {
+  /** Whether its host has not reported for a while. */
+  host_silent: boolean;
+  host_address: string | null;
+  host_epoch: bigint | null;
+};
+
+/** States in which somebody has to be working on a capsule. */
+export const unsettledStates = ["pending", "starting", "stopping"] as const;
+
+/** How long a command may be on its way to a host: its session would have failed before. */
+const underWaySec = 15;
 
 /** Rows of capsules. Their state changes by {@link CapsuleStore.move} and by nothing else. */
 export class CapsuleStore {
   readonly #db: Kysely<Schema>;
+  readonly #replica: string;
 
-  constructor(db: Kysely<Schema>) {
+  /** @param replica this control plane, as what it works on is marked. */
+  constructor(db: Kysely<Schema>, replica: string) {
     this.#db = db;
+    this.#replica = replica;
   }
 
   async insert(capsule: NewCapsule): Promise<CapsuleRow> {
@@ -51,29 +70,26 @@ export class CapsuleStore {
         state: "pending",
         generation: 1n,
         revision: 0n,
+        operated_by: this.#replica,
       })
       .returningAll()
       .executeTakeFirstOrThrow();
   }
 
-  async find(teamId: string, id: string): Promise<CapsuleRow | undefined> {
-    return this.#db
-      .selectFrom("capsules")
-      .selectAll()
-      .where("id", "=", id)
-      .where("team_id", "=", teamId)
+  async find(teamId: string, id: string): Promise<PlacedCapsule | undefined> {
+    return this.#placed()
+      .where("capsules.id", "=", id)
+      .where("capsules.team_id", "=", teamId)
       .executeTakeFirst();
   }
 
   /** Newest first, without stopped ones. */
-  async list(teamId: string): Promise<CapsuleRow[]> {
-    return this.#db
-      .selectFrom("capsules")
-      .selectAll()
-      .where("team_id", "=", teamId)
+  async list(teamId: string): Promise<PlacedCapsule[]> {
+    return this.#placed()
+      .where("capsules.team_id", "=", teamId)
       .where(visible)
-      .orderBy("created_at", "desc")
-      .orderBy("id", "desc")
+      .orderBy("capsules.created_at", "desc")
+      .orderBy("capsules.id", "desc")
       .execute();
   }
 
@@ -86,15 +102,19 @@ export class CapsuleStore {
     to: CapsuleState,
     changes: MoveChanges = {},
   ): Promise<CapsuleRow | undefined> {
+    const unsettled = unsettledStates.some((state) => state === to);
     return this.#db
       .updateTable("capsules")
       .set({
         state: to,
+        operated_by: unsettled ? this.#replica : null,
         updated_at: sql`now()`,
         generation: changes.generation ?? seen.generation,
         reason: changes.reason ?? null,
         ...(changes.hostId !== undefined && { host_id: changes.hostId }),
-        ...(changes.revision !== undefined && { revision: changes.revision }),
+        ...(changes.revision !== undefined && {
+          revision: sql<bigint>`greatest(revision, ${changes.revision})`,
+        }),
         ...(changes.versions && { versions: JSON.stringify(changes.versions) }),
         ...(changes.startedAt && { started_at: changes.startedAt, last_active_at: sql<Date>`now()` }),
       })
@@ -105,19 +125,68 @@ export class CapsuleStore {
       .executeTakeFirst();
   }
 
-  /** Capsules that have, or should have, something on a host; those not yet placed included. */
-  async unsettledOrLive(hostId: string): Promise<CapsuleRow[]> {
+  /**
+   * Notes that a host has ended a capsule by itself. That is no command: from whatever state it can be stopped.
+   * Undefined when somebody has commanded something since.
+   */
+  async noteStopped(seen: SeenCapsule, reason: string): Promise<CapsuleRow | undefined> {
+    const before = statesBefore("stopping").filter((state) => state !== "error");
+    return this.#db
+      .updateTable("capsules")
+      .set({ state: "stopped", reason, operated_by: null, updated_at: sql`now()` })
+      .where("id", "=", seen.id)
+      .where(sql<boolean>`state = any(${[...before, "stopping"]}::text[])`)
+      .where("generation", "=", seen.generation)
+      .returningAll()
+      .executeTakeFirst();
+  }
+
+  /** Notes what a host observed of a capsule whose state is as we know it. Never goes back. */
+  async noteRevision(seen: SeenCapsule, revision: bigint): Promise<void> {
+    await this.#db
+      .updateTable("capsules")
+      .set({ revision })
+      .where("id", "=", seen.id)
+      .where("generation", "=", seen.generation)
+      .where("revision", "<", revision)
+      .execute();
+  }
+
+  /** Capsules that have, or should have, something on a host. */
+  async liveOn(hostId: string): Promise<CapsuleRow[]> {
     return this.#db
       .selectFrom("capsules")
       .selectAll()
-      .where((eb) => eb.or([eb("host_id", "=", hostId), eb("host_id", "is", null)]))
+      .where("host_id", "=", hostId)
       .where("state", "not in", ["stopped", "error"])
+      .execute();
+  }
+
+  /**
+   * Capsules on which nobody works although somebody should: their control plane is dead, or is we, who may have
+   * given up. On hosts that report, or not placed.
+   */
+  async abandoned(): Promise<CapsuleRow[]> {
+    return this.#db
+      .selectFrom("capsules")
+      .leftJoin("hosts", "hosts.id", "capsules.host_id")
+      .selectAll("capsules")
+      .where("capsules.state", "in", unsettledStates)
+      .where(sql<boolean>`capsules.updated_at < now() - make_interval(secs => ${underWaySec})`)
+      .where(
+        sql<boolean>`(capsules.operated_by = ${this.#replica} or not ${isAlive("capsules.operated_by")})`,
+      )
+      .where((eb) => eb.or([eb("capsules.host_id", "is", null), eb.not(isSilent)]))
       .execute();
   }
 
   async findMany(ids: string[]): Promise<CapsuleRow[]> {
     if (ids.length === 0) return [];
-    return this.#db.selectFrom("capsules").selectAll().where("id", "in", ids).execute();
+    return this.#db
+      .selectFrom("capsules")
+      .selectAll()
+      .where(sql<boolean>`id = any(${ids}::text[])`)
+      .execute();
   }
 
   /** Notes when capsules were last used; never moves the time back. */
@@ -127,5 +196,17 @@ export class CapsuleStore {
       from unnest(${[...times.keys()]}::text[], ${[...times.values()]}::timestamptz[]) as used (id, at)
       where capsules.id = used.id and (last_active_at is null or last_active_at < used.at)
     `.execute(this.#db);
+  }
+
+  #placed() {
+    return this.#db
+      .selectFrom("capsules")
+      .leftJoin("hosts", "hosts.id", "capsules.host_id")
+      .selectAll("capsules")
+      .select([
+        sql<boolean>`capsules.host_id is not null and ${isSilent}`.as("host_silent"),
+        "hosts.address as host_address",
+        "hosts.report_epoch as host_epoch",
+      ]);
   }
 }

@@ -1,12 +1,20 @@
-import { statusOf } from "@wrenn/contracts";
+import { type CapsuleStatus, statusOf } from "@wrenn/contracts";
 import type { Capsule } from "@wrenn/contracts/rest";
 import type { CapsuleRow } from "../database/schema.ts";
+import type { PlacedCapsule } from "./store.ts";
 
-/** A row as clients see it. Times are RFC 3339 in UTC. */
-export function toWire(row: CapsuleRow): Capsule {
+/** Statuses that only their host knows to be still true. */
+const hostsWord: readonly CapsuleStatus[] = ["pending", "starting", "running", "paused"];
+
+/**
+ * A row as clients see it. While its host is silent, a capsule that lives there is `missing`; its row stays what it
+ * is. Times are RFC 3339 in UTC.
+ */
+export function toWire(row: CapsuleRow & Partial<Pick<PlacedCapsule, "host_silent">>): Capsule {
+  const status = statusOf(row.state);
   return {
     id: row.id,
-    status: statusOf(row.state),
+    status: row.host_silent && hostsWord.includes(status) ? "missing" : status,
     state: row.state,
     ...(row.reason !== null && { reason: row.reason }),
     template: row.template,

@@ -25,3 +25,8 @@ function unavailable(cause: unknown): WrennError {
     cause,
   });
 }
+
+/** Whether a row could not be written because what it refers to is gone (foreign_key_violation). */
+export function refersToNothing(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === "23503";
+}

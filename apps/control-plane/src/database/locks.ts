@@ -2,4 +2,5 @@
 export const advisoryLocks = {
   migrations: 7_301_001,
   owner: 7_301_002,
+  authority: 7_301_003,
 } as const;

@@ -30,6 +30,31 @@ test("the shipped migrations are numbered without a gap", async () => {
   await run(...shipped);
 });
 
+test("a platform of before hosts registered keeps its teams and capsules, which are nowhere any more", async () => {
+  const [first, ...later] = await readMigrations();
+  if (!first) throw new Error("there is no first migration");
+  await run(first);
+  const { pool } = database;
+  await pool.query(`
+    INSERT INTO users VALUES ('us1', 'a@x', ''), ('us2', 'b@x', '');
+    INSERT INTO teams VALUES ('tm1', 'first', now()), ('tm2', 'second', now());
+    INSERT INTO team_members VALUES ('tm2', 'us2', 'owner', now()), ('tm1', 'us1', 'owner', now() - interval '1 day');
+    INSERT INTO hosts VALUES ('hs1', 'http://127.0.0.1:50051');
+    INSERT INTO capsules (id, team_id, host_id, template, vcpus, memory_mib, timeout_sec, state, generation)
+      SELECT 'cl-' || state, 'tm1', 'hs1', 'minimal', 1, 512, 0, state, 1
+      FROM unnest(array['running', 'starting', 'stopping', 'stopped', 'error']) AS state`);
+  await run(first, ...later);
+  expect((await pool.query("SELECT id FROM teams WHERE platform")).rows).toEqual([{ id: "tm1" }]);
+  expect((await pool.query("SELECT id, state, host_id FROM capsules ORDER BY id")).rows).toEqual([
+    { id: "cl-error", state: "error", host_id: null },
+    { id: "cl-running", state: "error", host_id: null },
+    { id: "cl-starting", state: "error", host_id: null },
+    { id: "cl-stopped", state: "stopped", host_id: null },
+    { id: "cl-stopping", state: "stopped", host_id: null },
+  ]);
+  expect((await pool.query("SELECT id FROM hosts")).rows).toEqual([]);
+});
+
 test("each migration runs once, whoever starts at the same time", async () => {
   await Promise.all([run(one, two), run(one, two), run(one, two)]);
   expect(await versions()).toEqual([{ version: 1 }, { version: 2 }]);

@@ -11,7 +11,10 @@ export function requestProblem(error: FastifyError | Error): WrennError | undefi
 }
 
 const refusals: Readonly<Record<string, { code: ErrorCode; message: string }>> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: { code: "payload_too_large", message: "the body is larger than 1 MiB" },
+  FST_ERR_CTP_BODY_TOO_LARGE: {
+    code: "payload_too_large",
+    message: "the body is larger than this route takes",
+  },
   FST_ERR_CTP_INVALID_MEDIA_TYPE: {
     code: "unsupported_media_type",
     message:

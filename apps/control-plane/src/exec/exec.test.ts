@@ -183,8 +183,8 @@ describe("a wrong request", () => {
 
 describe("a capsule that does not run", () => {
   test("is 409 and says its state", async () => {
-    const row = (await cp.reconciling.store.findMany([id]))[0];
-    if (row) await cp.reconciling.store.move(row, "error", { reason: "lost" });
+    const row = (await cp.settling.store.findMany([id]))[0];
+    if (row) await cp.settling.store.move(row, "error", { reason: "lost" });
     const response = await exec({ cmd: "x" });
     expect(response.statusCode).toBe(409);
     expect(response.json()).toMatchObject({ error: { code: "invalid_state", message: /"error"/ } });

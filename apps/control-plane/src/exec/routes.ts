@@ -20,16 +20,15 @@ export function execRoutes(api: Api, capsules: CapsuleService): void {
       },
     },
     async (request, reply) => {
-      const { body, caller, params } = request;
+      const { body, caller, params, log: logger } = request;
       checkExec(body);
+      const use = { teamId: caller.teamId, id: params.id, kind: "exec", logger } as const;
       if (body.background) {
-        const started = await capsules.use(caller.teamId, params.id, (capsule) =>
-          runBackground(capsule, body),
-        );
+        const started = await capsules.use(use, (capsule) => runBackground(capsule, body));
         return reply.code(202).send(started);
       }
       const gone = clientGone(reply);
-      return capsules.use(caller.teamId, params.id, (capsule) => runForeground(capsule, body, gone));
+      return capsules.use(use, (capsule) => runForeground(capsule, body, gone));
     },
   );
 }

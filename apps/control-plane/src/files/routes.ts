@@ -32,12 +32,11 @@ export function fileRoutes(api: Api, capsules: CapsuleService): void {
         response: { 200: fileBytes, ...errorResponses(400, 403, 404, 409, 502) },
       },
     },
-    async ({ body, caller, params }, reply) => {
+    async ({ body, caller, params, log: logger }, reply) => {
       refuseNul("path", body.path);
       const gone = clientGone(reply);
-      const content = await capsules.use(caller.teamId, params.id, (capsule) =>
-        readFile(capsule, body.path, gone),
-      );
+      const use = { teamId: caller.teamId, id: params.id, kind: "read_file", logger } as const;
+      const content = await capsules.use(use, (capsule) => readFile(capsule, body.path, gone));
       return reply.type("application/octet-stream").send(content);
     },
   );
@@ -54,9 +53,10 @@ export function fileRoutes(api: Api, capsules: CapsuleService): void {
         response: { 200: FileList, ...errorResponses(400, 403, 404, 409, 502) },
       },
     },
-    async ({ body, caller, params }) => {
+    async ({ body, caller, params, log: logger }) => {
       refuseNul("path", body.path);
-      const entries = await capsules.use(caller.teamId, params.id, (capsule) => listFiles(capsule, body));
+      const use = { teamId: caller.teamId, id: params.id, kind: "list_files", logger } as const;
+      const entries = await capsules.use(use, (capsule) => listFiles(capsule, body));
       return { entries };
     },
   );
@@ -85,13 +85,14 @@ function uploadRoute(api: Api, capsules: CapsuleService): void {
         response: { 204: noContent, ...errorResponses(400, 403, 404, 409, 415, 502) },
       },
     },
-    async ({ caller, params, query, raw, headers }, reply) => {
+    async ({ caller, params, query, raw, headers, log: logger }, reply) => {
       if (headers["content-type"] === undefined) {
         throw new WrennError("unsupported_media_type", "send the file as multipart/form-data");
       }
       const gone = clientGone(reply);
+      const use = { teamId: caller.teamId, id: params.id, kind: "write_file", logger } as const;
       try {
-        await capsules.use(caller.teamId, params.id, async (capsule) => {
+        await capsules.use(use, async (capsule) => {
           const upload = await receiveUpload(raw, query.path);
           refuseNul("path", upload.path);
           await writeFile(capsule, upload, gone);

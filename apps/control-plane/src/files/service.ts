@@ -35,7 +35,7 @@ export async function writeFile(capsule: UsedCapsule, upload: Upload, signal: Ab
     }
   }
   try {
-    await capsule.host.agent.upload((client) => client.writeFile(parts(), { signal }));
+    await capsule.host.agent.call((client) => client.writeFile(parts(), { signal }));
   } finally {
     content.destroy(); // unread when the host has refused
   }

@@ -1,9 +1,10 @@
-import { type Client, Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
+import { type Client, Code, type ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { fromConnectError, WrennError } from "@wrenn/contracts";
 import { HostService } from "@wrenn/contracts/host";
-import { HostToken } from "./host-token.ts";
+import type { Authority } from "../authority/authority.ts";
 import { HostSessions } from "./sessions.ts";
+import { tlsProblem } from "./tls-problem.ts";
 
 export type HostClient = Client<typeof HostService>;
 
@@ -11,47 +12,41 @@ export type HostClient = Client<typeof HostService>;
 const maxMessageBytes = 16 * 1024 * 1024;
 
 /**
- * The way to one host's agent: one HTTP/2 session that is kept alive, the token, and every error as one of the
- * catalogue. Whoever asks an agent for something does it through here.
+ * The way to one host's agent: one HTTP/2 session that is kept alive, on which both have proven who they are, and
+ * every error as one of the catalogue. Whoever asks an agent for something does it through here.
  */
 export class AgentClient implements Disposable {
+  /** `IP:PORT` */
   readonly address: string;
+  readonly #hostId: string;
   readonly #client: HostClient;
-  readonly #token: HostToken;
   readonly #sessions: HostSessions;
   #closed = false;
 
-  constructor(address: string, tokenFile: string) {
+  constructor(hostId: string, address: string, authority: Authority) {
     this.address = address;
-    this.#token = new HostToken(tokenFile);
-    this.#sessions = new HostSessions(address);
+    this.#hostId = hostId;
+    this.#sessions = new HostSessions(hostId, address, authority);
     this.#client = createClient(
       HostService,
       createConnectTransport({
         httpVersion: "2",
-        baseUrl: address,
+        baseUrl: `https://${address}`,
         useBinaryFormat: true,
         sessionManager: this.#sessions,
-        interceptors: [authorize(this.#token)],
         acceptCompression: [],
         readMaxBytes: maxMessageBytes,
       }),
     );
   }
 
-  /** Makes a call that has one answer. When the agent does not know the token, it is read and tried once more. */
+  /** Makes a call that has one answer. Its body may be a stream. */
   async call<T>(request: (client: HostClient) => Promise<T>): Promise<T> {
     try {
-      return await this.#once(request);
+      return await request(this.#client);
     } catch (error) {
-      if (!isTokenRefused(error)) throw error;
-      return await this.#once(request).catch(this.#refused);
+      throw this.#mapped(error);
     }
-  }
-
-  /** As {@link call}, for a request whose body is a stream: it can be sent once only. */
-  async upload<T>(request: (client: HostClient) => Promise<T>): Promise<T> {
-    return this.#once(request).catch(this.#refused);
   }
 
   /**
@@ -83,58 +78,37 @@ export class AgentClient implements Disposable {
     }
   }
 
-  async #once<T>(request: (client: HostClient) => Promise<T>): Promise<T> {
-    try {
-      return await request(this.#client);
-    } catch (error) {
-      const mapped = this.#mapped(error);
-      if (isTokenRefused(mapped)) this.#token.forget();
-      throw mapped;
-    }
-  }
-
   /** The agent's codes are ours, but for those that would say something else to our own caller. */
   #mapped(error: unknown): WrennError {
-    // Without a token no call is made; the transport passes that on as its own error's cause.
-    if (error instanceof ConnectError && error.cause instanceof WrennError) return error.cause;
     const mapped = fromConnectError(error, (foreign) => this.#foreign(foreign));
-    if (mapped.code !== "internal_error") return mapped;
-    return new WrennError("agent_error", `the agent of host ${this.address} failed`, { cause: error });
+    if (mapped.code === "internal_error") return this.#agentError("failed", error);
+    // To our caller it would say that its own key is wrong.
+    if (mapped.code === "unauthorized" || mapped.code === "identity_mismatch") {
+      return this.#agentError("does not let this control plane in", error);
+    }
+    return mapped;
   }
 
   #foreign(error: ConnectError): WrennError {
     if (this.#closed) return new WrennError("shutting_down", "this control plane is going down; try again");
+    const problem = tlsProblem(error);
+    if (problem) return this.#agentError(problem, error);
     const unreachable = [Code.Unavailable, Code.DeadlineExceeded, Code.Aborted, Code.Canceled];
-    return unreachable.includes(error.code)
-      ? new WrennError("host_unavailable", `host ${this.address} cannot be reached; try again`, {
-          cause: error,
-        })
-      : new WrennError("agent_error", `host ${this.address} gave an answer that is not an agent's`, {
-          cause: error,
-        });
+    if (!unreachable.includes(error.code))
+      return this.#agentError("gave an answer that is not an agent's", error);
+    const sentence = `host ${this.#hostId} cannot be reached at ${this.address}; try again`;
+    return new WrennError("host_unavailable", sentence, { cause: error });
   }
 
-  /** To our caller, `unauthorized` would say that its own key is wrong. */
-  readonly #refused = (error: unknown): never => {
-    if (!isTokenRefused(error)) throw error;
-    const sentence = `host ${this.address} refuses the token of ${this.#token.path}; both must use one WRENN_DIR`;
-    throw new WrennError("agent_error", sentence, { cause: error });
-  };
+  #agentError(what: string, cause: unknown): WrennError {
+    return new WrennError("agent_error", `the agent of host ${this.#hostId} at ${this.address} ${what}`, {
+      cause,
+    });
+  }
 }
 
 export interface OpenStream<T> {
   first: T;
   /** What follows. Ending the iteration early ends the call. */
   rest: AsyncGenerator<T>;
-}
-
-function authorize(token: HostToken): Interceptor {
-  return (next) => async (request) => {
-    request.header.set("authorization", `Bearer ${await token.read()}`);
-    return next(request);
-  };
-}
-
-function isTokenRefused(error: unknown): boolean {
-  return error instanceof WrennError && error.code === "unauthorized";
 }

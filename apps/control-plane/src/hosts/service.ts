@@ -1,71 +1,71 @@
-import { WrennError } from "@wrenn/contracts";
-import type { DescribeHostResponse } from "@wrenn/contracts/host";
-import type { AgentClient } from "./agent-client.ts";
+import { isId, WrennError } from "@wrenn/contracts";
+import type { Host as HostOnWire, HostWithToken } from "@wrenn/contracts/rest";
+import type { Kysely } from "kysely";
+import type { Authority } from "../authority/authority.ts";
+import type { Schema } from "../database/schema.ts";
+import type { Hosts } from "./hosts.ts";
+import {
+  findHost,
+  insertHost,
+  type KnownHost,
+  listHosts,
+  removeHost,
+  replaceRegistrationToken,
+} from "./store.ts";
+import { newRegistrationToken, tokenHash } from "./tokens.ts";
+import { toWire } from "./wire.ts";
 
-const describeTimeoutMs = 5_000;
+/** Hosts as their operators manage them. */
+export class HostService {
+  readonly #db: Kysely<Schema>;
+  readonly #authority: Authority;
+  readonly #hosts: Hosts;
 
-/** A host: its row's id, and the way to its agent. */
-export class Host implements Disposable {
-  readonly id: string;
-  readonly agent: AgentClient;
-  #description: DescribeHostResponse | undefined;
-
-  constructor(id: string, agent: AgentClient) {
-    this.id = id;
-    this.agent = agent;
+  constructor(db: Kysely<Schema>, authority: Authority, hosts: Hosts) {
+    this.#db = db;
+    this.#authority = authority;
+    this.#hosts = hosts;
   }
 
-  /** What the agent says of itself; asked once per life of the agent. */
-  async describe(): Promise<DescribeHostResponse> {
-    this.#description ??= await this.agent.call((client) =>
-      client.describeHost({}, { timeoutMs: describeTimeoutMs }),
-    );
-    return this.#description;
+  /** Makes the record of a host, and the token that an agent becomes it with. */
+  async create(type: "regular"): Promise<HostWithToken> {
+    return this.#withToken(await insertHost(this.#db, type));
   }
 
-  /** Told the epoch of a report: after a restart the agent may be another version with other templates. */
-  noteEpoch(epoch: string): void {
-    if (this.#description?.epoch !== epoch) this.#description = undefined;
+  async list(): Promise<HostOnWire[]> {
+    return (await listHosts(this.#db)).map(toWire);
   }
 
-  /** Whether the host has the template. Before it says no, it asks again: one may be new. */
-  async hasTemplate(name: string): Promise<boolean> {
-    if ((await this.describe()).templates.includes(name)) return true;
-    this.#description = undefined;
-    return (await this.describe()).templates.includes(name);
+  /** @throws {WrennError} `not_found` */
+  async get(id: string): Promise<HostOnWire> {
+    return toWire(await this.#find(id));
   }
 
-  [Symbol.dispose](): void {
-    this.agent[Symbol.dispose]();
-  }
-}
-
-/** The hosts that capsules can be on. There is one, for now. */
-export class Hosts implements Disposable {
-  readonly #hosts: ReadonlyMap<string, Host>;
-
-  constructor(hosts: Host[]) {
-    this.#hosts = new Map(hosts.map((host) => [host.id, host]));
+  /** Issues a token; those before it that were not used are worth nothing any more. */
+  async issueToken(id: string): Promise<HostWithToken> {
+    return this.#withToken(await this.#find(id));
   }
 
-  all(): Host[] {
-    return [...this.#hosts.values()];
+  /** @throws {WrennError} `conflict` while capsules are on it. */
+  async remove(id: string): Promise<void> {
+    await this.#find(id);
+    const inTheWay = await removeHost(this.#db, id);
+    if (inTheWay > 0) {
+      const what = inTheWay === 1 ? "1 capsule" : `${inTheWay} capsules`;
+      throw new WrennError("conflict", `host ${id} has ${what}; destroy what is on it first`);
+    }
+    this.#hosts.forget(id);
   }
 
-  /** The host for a new capsule. */
-  pick(): Host {
-    const [host] = this.all();
-    if (!host) throw new WrennError("host_unavailable", "there is no host; start an agent");
-    return host;
+  async #withToken(row: KnownHost): Promise<HostWithToken> {
+    const token = newRegistrationToken(row.id, this.#authority.fingerprint);
+    await replaceRegistrationToken(this.#db, row.id, tokenHash(token));
+    return { host: toWire(row), registration_token: token };
   }
 
-  get(id: string | null): Host {
-    const host = id === null ? undefined : this.#hosts.get(id);
-    if (!host) throw new WrennError("host_unavailable", `host ${id} is not known to this control plane`);
-    return host;
-  }
-
-  [Symbol.dispose](): void {
-    for (const host of this.all()) host[Symbol.dispose]();
+  async #find(id: string): Promise<KnownHost> {
+    const row = isId("host", id) ? await findHost(this.#db, id) : undefined;
+    if (!row) throw new WrennError("not_found", `there is no host ${JSON.stringify(id)}`, { field: "id" });
+    return row;
   }
 }

@@ -18,32 +18,42 @@ test("without its database it says so, and recovers by itself", async () => {
 
   const before = await startPostgres();
   stack.use(before);
-  const { kysely, pool } = stack.use(connectDatabase(before.databaseUrl, silent));
+  const database = stack.use(connectDatabase(before.databaseUrl, silent));
+  const { kysely, pool } = database;
   await migrate(pool, await readMigrations(), silent);
   let key = "";
   const print = (text: string): void => {
     key = /wrn_[0-9a-f]+/.exec(text)?.[0] ?? "";
   };
   await ensureOwner(kysely, { ownerFile: join(dir, "owner.json"), logger: silent, print });
-  const config = { wrennDir: dir, hostAgentUrl: "http://127.0.0.1:1" };
-  const services = await openServices(kysely, config, silent, stack);
+  const encryptionKey = { key: undefined, file: join(dir, "encryption-key") };
+  const config = { encryptionKey, tlsListenAddress: undefined, tlsNames: [] };
+  const services = await openServices(database, config, silent, stack);
   const api = await buildServer({ kysely, ...services, logger: silent });
   stack.defer(() => api.close());
   const ask = (url: string) => api.inject({ url, headers: { "x-api-key": key } });
 
-  expect((await ask("/health")).json()).toMatchObject({ status: "ok" });
+  for (const url of ["/health", "/ready"]) {
+    expect((await ask(url)).json()).toMatchObject({ status: "ok" });
+  }
   expect((await ask("/v1/capsules")).statusCode).toBe(200);
 
   await before.stop();
-  for (const url of ["/health", "/ready"]) {
-    expect(await ask(url)).toMatchObject({ statusCode: 503, body: expect.stringContaining("unavailable") });
-  }
+  expect(await ask("/ready")).toMatchObject({
+    statusCode: 503,
+    body: expect.stringContaining("unavailable"),
+  });
+  // It lives: to restart it would mend nothing.
+  expect((await ask("/health")).statusCode).toBe(200);
+  const measured = await ask("/metrics");
+  expect(measured.body).toMatch(/wrenn_http_requests_total\{.*status="503"\} 1/);
+  expect(measured.body).not.toMatch(/^wrenn_hosts\{/m);
   const refused = await ask("/v1/capsules");
   expect(refused.statusCode).toBe(503);
   expect(refused.json()).toMatchObject({ error: { code: "database_unavailable" } });
 
   const after = stack.use(await startPostgres());
   expect(after.databaseUrl).toBe(before.databaseUrl);
-  expect((await ask("/health")).statusCode).toBe(200);
+  expect((await ask("/ready")).statusCode).toBe(200);
   expect((await ask("/v1/capsules")).statusCode).toBe(200);
 });

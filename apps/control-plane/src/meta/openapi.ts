@@ -30,12 +30,14 @@ export async function registerOpenApi(api: Api): Promise<void> {
         { name: "capsules", description: "MicroVMs" },
         { name: "exec", description: "Commands in capsules" },
         { name: "files", description: "Files of capsules" },
+        { name: "hosts", description: "Machines that run capsules" },
         { name: "meta", description: "This control plane" },
       ],
       components: {
         securitySchemes: {
           apiKey: { type: "apiKey", in: "header", name: "X-API-Key" },
           bearer: { type: "http", scheme: "bearer", description: "The same key." },
+          hostToken: { type: "apiKey", in: "header", name: "X-Host-Token", description: "For host agents." },
         },
       },
       security: [{ apiKey: [] }, { bearer: [] }],

@@ -1,30 +1,29 @@
 import { Health } from "@wrenn/contracts/rest";
+import { wrennVersion } from "@wrenn/daemon";
 import type { Kysely } from "kysely";
 import type { Api } from "../api.ts";
 import type { Schema } from "../database/schema.ts";
-import { health } from "./service.ts";
+import { readiness } from "./service.ts";
 
-/** For load balancers and supervisors. The server listens only after the migrations, so both ask the same. */
+/** For supervisors, who restart what does not live, and load balancers, who ask only what can serve. */
 export function metaRoutes(api: Api, db: Kysely<Schema>): void {
-  for (const [path, operationId] of [
-    ["/health", "health"],
-    ["/ready", "ready"],
-  ] as const) {
-    api.get(
-      path,
-      {
-        schema: {
-          operationId,
-          tags: ["meta"],
-          summary: "Whether this control plane can serve",
-          security: [],
-          response: { 200: Health, 503: Health },
-        },
-      },
-      async (_request, reply) => {
-        const state = await health(db);
-        return reply.code(state.status === "ok" ? 200 : 503).send(state);
-      },
-    );
-  }
+  const route = {
+    tags: ["meta"],
+    security: [],
+    response: { 200: Health, 503: Health },
+  };
+  api.get(
+    "/health",
+    { schema: { ...route, operationId: "health", summary: "Whether this control plane lives" } },
+    async () => ({ status: "ok" as const, version: wrennVersion }),
+  );
+  // The server listens only after the migrations.
+  api.get(
+    "/ready",
+    { schema: { ...route, operationId: "ready", summary: "Whether this control plane can serve" } },
+    async (_request, reply) => {
+      const state = await readiness(db);
+      return reply.code(state.status === "ok" ? 200 : 503).send(state);
+    },
+  );
 }

@@ -4,12 +4,12 @@ import { wrennVersion } from "@wrenn/daemon";
 import { type Kysely, sql } from "kysely";
 import type { Schema } from "../database/schema.ts";
 
-const healthTimeoutMs = 2_000;
+const answerTimeoutMs = 2_000;
 
 /** Asks the database, briefly: without it we can do nothing. */
-export async function health(db: Kysely<Schema>): Promise<Health> {
+export async function readiness(db: Kysely<Schema>): Promise<Health> {
   const timer = new AbortController();
-  const late = sleep(healthTimeoutMs, false, { signal: timer.signal }).catch(() => false);
+  const late = sleep(answerTimeoutMs, false, { signal: timer.signal }).catch(() => false);
   const asked = sql`select 1`.execute(db).then(
     () => true,
     () => false,

@@ -41,7 +41,7 @@ export async function insertOwner(
     .insertInto("users")
     .values({ id: owner.userId, email: account.email, password_hash: account.passwordHash })
     .execute();
-  await db.insertInto("teams").values({ id: owner.teamId, name: account.teamName }).execute();
+  await db.insertInto("teams").values({ id: owner.teamId, name: account.teamName, platform: true }).execute();
   await db
     .insertInto("team_members")
     .values({ team_id: owner.teamId, user_id: owner.userId, role: "owner" })

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newId } from "@wrenn/contracts";
@@ -6,34 +6,53 @@ import type { Capsule } from "@wrenn/contracts/rest";
 import type { InjectOptions, LightMyRequestResponse } from "fastify";
 import type { Api } from "../api.ts";
 import { createApiKey } from "../auth/store.ts";
+import { connectDatabase } from "../database/connect.ts";
 import type { OwnerCredentials } from "../owner/owner-file.ts";
 import { ensureOwner } from "../owner/service.ts";
 import { buildServer } from "../server.ts";
 import { openServices, type Services } from "../services.ts";
 import { type ForeignAgent, startForeignAgent } from "./foreign-agent.ts";
+import { registerTestHost, type TestHost } from "./host.ts";
 import { silent, type TestDatabase, type TestPostgres } from "./postgres.ts";
 
-/** A control plane in this process, on a database of its own. */
-export interface TestControlPlane extends Services, AsyncDisposable {
+/** One of the control planes on a database. */
+export interface TestReplica extends Services, AsyncDisposable {
   api: Api;
-  agent: ForeignAgent;
+  /** A request as it is. */
+  inject(options: InjectOptions): Promise<LightMyRequestResponse>;
+}
+
+/** A control plane in this process, on a database of its own, with one host. */
+export interface TestControlPlane extends TestReplica {
   database: TestDatabase;
   teamId: string;
   apiKey: string;
+  agent: ForeignAgent;
+  host: TestHost;
   hostId: string;
-  tokenFile: string;
   /** A request with the owner's key. */
   request(method: "GET" | "POST" | "DELETE", url: string, body?: object): Promise<LightMyRequestResponse>;
-  /** A request as it is. */
-  inject(options: InjectOptions): Promise<LightMyRequestResponse>;
   /** A capsule in the database that runs, as far as the control plane knows. */
-  runningCapsule(): Promise<string>;
+  runningCapsule(hostId?: string): Promise<string>;
   /** A key of another team. */
   strangersKey(): Promise<string>;
+  /** Another agent, registered as another host. */
+  newHost(): Promise<TestHost>;
+  /** Another control plane on the same database. */
+  newReplica(): Promise<TestReplica>;
 }
 
-export async function startTestControlPlane(postgres: TestPostgres): Promise<TestControlPlane> {
-  await using stack = new AsyncDisposableStack();
+/** What tests configure beside the database. */
+export interface TestOptions {
+  metricsToken?: string;
+}
+
+export async function startTestControlPlane(
+  postgres: TestPostgres,
+  options: TestOptions = {},
+): Promise<TestControlPlane> {
+  await using starting = new AsyncDisposableStack();
+  const stack = starting.use(new AsyncDisposableStack());
   const wrennDir = await mkdtemp(join(tmpdir(), "wrenn-cp-test-"));
   stack.defer(() => rm(wrennDir, { recursive: true }));
   const database = stack.use(await postgres.newDatabase());
@@ -41,30 +60,31 @@ export async function startTestControlPlane(postgres: TestPostgres): Promise<Tes
   const ownerFile = join(wrennDir, "owner.json");
   await ensureOwner(kysely, { ownerFile, logger: silent, print: () => {} });
   const owner = JSON.parse(await readFile(ownerFile, "utf8")) as OwnerCredentials;
-  const agent = stack.use(await startForeignAgent());
-  const tokenFile = join(wrennDir, "host-token");
-  await writeFile(tokenFile, `${agent.token}\n`);
-
-  const services = await openServices(kysely, { wrennDir, hostAgentUrl: agent.url }, silent, stack);
-  const api = await buildServer({ kysely, ...services, logger: silent });
-  stack.defer(() => api.close());
-  const { hosts, store } = services.reconciling;
-  const hostId = hosts.pick().id;
-  const held = stack.move();
+  const replica = stack.use(await startReplica(database.url, wrennDir, options));
+  const { api, inject } = replica;
+  const { store } = replica.settling;
+  const newHost = async (): Promise<TestHost> => {
+    const agent = stack.use(await startForeignAgent());
+    return registerTestHost(inject, owner.api_key, agent);
+  };
+  const host = await newHost();
+  starting.move(); // what `stack` holds, it holds until the control plane is disposed of
   const headers = { "x-api-key": owner.api_key };
 
   return {
-    ...services,
-    api,
-    agent,
+    ...replica,
     database,
     teamId: owner.team_id,
     apiKey: owner.api_key,
-    hostId,
-    tokenFile,
+    agent: host.agent,
+    host,
+    hostId: host.id,
+    newHost,
     request: (method, url, payload) => api.inject({ method, url, headers, ...(payload && { payload }) }),
-    inject: (options) => api.inject(options),
-    async runningCapsule() {
+    async newReplica() {
+      return stack.use(await startReplica(database.url, wrennDir, options));
+    },
+    async runningCapsule(hostId = host.id) {
       const id = newId("capsule");
       const size = { vcpus: 1, memoryMib: 512 };
       const pending = await store.insert({
@@ -88,6 +108,27 @@ export async function startTestControlPlane(postgres: TestPostgres): Promise<Tes
       await kysely.insertInto("teams").values({ id: teamId, name: "strangers" }).execute();
       return createApiKey(kysely, { teamId, createdBy, name: "key" });
     },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+async function startReplica(url: string, wrennDir: string, options: TestOptions): Promise<TestReplica> {
+  await using stack = new AsyncDisposableStack();
+  const database = stack.use(connectDatabase(url, silent));
+  const config = {
+    encryptionKey: { key: undefined, file: join(wrennDir, "encryption-key") },
+    tlsListenAddress: { host: "127.0.0.1", port: 0 },
+    tlsNames: [],
+  };
+  const services = await openServices(database, config, silent, stack);
+  const parts = { kysely: database.kysely, ...services, ...options, logger: silent };
+  const api = await buildServer(parts);
+  stack.defer(() => api.close());
+  const held = stack.move();
+  return {
+    ...services,
+    api,
+    inject: (request) => api.inject(request),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }

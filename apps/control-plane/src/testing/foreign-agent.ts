@@ -1,49 +1,54 @@
-import { createServer } from "node:http2";
+import { createSecureServer } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { toConnectError, WrennError } from "@wrenn/contracts";
 import { HostService } from "@wrenn/contracts/host";
+import type { TlsMaterial } from "../authority/authority.ts";
 
 /** What a peer answers; a test gives what it needs. */
 export type Answers = Partial<ServiceImpl<typeof HostService>>;
 
 export interface ForeignAgent extends AsyncDisposable {
-  url: string;
-  /** Token that it asks for from now on. */
-  token: string;
+  /** `IP:PORT` */
+  address: string;
   answers: Answers;
+  /** Shows this certificate to connections from now on, and lets in whom its authority knows; others are cut. */
+  identify(identity: TlsMaterial): void;
 }
 
 /**
  * A peer that speaks the protocol of host agents and does whatever a test says: for answers that our own agent
- * cannot be made to give at the right moment.
+ * cannot be made to give at the right moment. Until it has an identity, no handshake with it succeeds.
  */
 export async function startForeignAgent(answers: Answers = {}): Promise<ForeignAgent> {
-  const agent = { token: "t".repeat(64), answers };
-  const server = createServer(
+  const agent = { answers };
+  const tls = { minVersion: "TLSv1.3", requestCert: true, rejectUnauthorized: true } as const;
+  const server = createSecureServer(
+    tls,
     connectNodeAdapter({
       routes: (router) =>
         router.service(
           HostService,
           dispatch(() => agent.answers),
         ),
-      interceptors: [
-        (next) => async (request) => {
-          if (request.header.get("authorization") === `Bearer ${agent.token}`) return next(request);
-          throw toConnectError(new WrennError("unauthorized", "wrong token"));
-        },
-      ],
     }),
   );
   const sessions = new Set<{ destroy(): void }>();
+  const cut = () => {
+    for (const session of sessions) session.destroy();
+    sessions.clear();
+  };
   server.on("session", (session) => sessions.add(session));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return Object.assign(agent, {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    identify(identity: TlsMaterial) {
+      server.setSecureContext({ ...tls, ...identity });
+      cut();
+    },
     async [Symbol.asyncDispose]() {
-      for (const session of sessions) session.destroy();
-      await new Promise((resolve) => server.close(resolve));
+      cut();
+      if (server.listening) await new Promise((resolve) => server.close(resolve));
     },
   });
 }

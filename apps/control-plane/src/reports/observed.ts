@@ -1,0 +1,43 @@
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { type CapsuleState, isCapsuleState } from "@wrenn/contracts";
+import type { Capsule } from "@wrenn/contracts/host";
+import type { ReportedCapsule } from "@wrenn/contracts/rest";
+import { versionsOf } from "../capsules/versions.ts";
+import type { CapsuleVersions } from "../database/schema.ts";
+
+/** A capsule as its host sees it, whether the host reported it or was asked. */
+export interface Observed {
+  id: string;
+  state: CapsuleState;
+  reason: string | undefined;
+  generation: bigint;
+  revision: bigint;
+  startedAt: Date | undefined;
+  versions: CapsuleVersions;
+}
+
+export function fromReport(capsule: ReportedCapsule): Observed {
+  return {
+    id: capsule.id,
+    state: capsule.state,
+    reason: capsule.reason,
+    generation: BigInt(capsule.generation),
+    revision: BigInt(capsule.revision),
+    startedAt: capsule.started_at === undefined ? undefined : new Date(capsule.started_at),
+    versions: capsule.versions,
+  };
+}
+
+/** Undefined for a capsule in a state that we do not know: its host is newer than we are. */
+export function fromAnswer(capsule: Capsule, agentVersion: string | undefined): Observed | undefined {
+  if (!isCapsuleState(capsule.state)) return undefined;
+  return {
+    id: capsule.id,
+    state: capsule.state,
+    reason: capsule.reason || undefined,
+    generation: capsule.generation,
+    revision: capsule.revision,
+    startedAt: capsule.startedAt && timestampDate(capsule.startedAt),
+    versions: versionsOf(capsule, agentVersion),
+  };
+}

@@ -1,0 +1,83 @@
+import { isId, WrennError } from "@wrenn/contracts";
+import type { HostReportBody } from "@wrenn/contracts/rest";
+import { type CapsuleStore, unsettledStates } from "../capsules/store.ts";
+import type { CapsuleRow } from "../database/schema.ts";
+import type { Host } from "../hosts/host.ts";
+import { askHost } from "./ask.ts";
+import { fromReport, type Observed } from "./observed.ts";
+import { destroyOrphan, type OrphanParts } from "./orphans.ts";
+import { isGone, type SettleParts, settleLost, settleObserved } from "./settle.ts";
+
+export type ReconcileParts = SettleParts & OrphanParts & { store: CapsuleStore };
+
+/**
+ * Makes rows and a host's report agree, both ways. Each row moves only if nothing was commanded since it was read, so
+ * reports may be taken at once by several replicas, and twice.
+ *
+ * @returns false when the host had to be asked and could not be: then the report has to come again.
+ */
+export async function reconcile(host: Host, report: HostReportBody, parts: ReconcileParts): Promise<boolean> {
+  const reported = new Map(report.capsules.map((capsule) => [capsule.id, fromReport(capsule)]));
+  await settleReported(host, reported, parts);
+  if (report.base_revision !== undefined) return true;
+  return settleAbsent(host, reported, parts);
+}
+
+/**
+ * A row is committed before its host is asked to create it, so one that cannot be found after the report does not
+ * exist. A row that is not this host's is left alone: a host has no say in what is on another.
+ */
+async function settleReported(
+  host: Host,
+  reported: ReadonlyMap<string, Observed>,
+  parts: ReconcileParts,
+): Promise<void> {
+  const ids = [...reported.keys()].filter((id) => isId("capsule", id));
+  const rows = new Map((await parts.store.findMany(ids)).map((row) => [row.id, row]));
+  for (const observed of reported.values()) {
+    const row = rows.get(observed.id);
+    if (row && row.host_id !== host.id && !isEnded(row)) continue;
+    const verdict = row
+      ? await settleObserved(row, observed, parts)
+      : isGone(observed)
+        ? undefined
+        : "orphan";
+    if (verdict !== "orphan") continue;
+    const newest = row && row.generation > observed.generation ? row.generation : observed.generation;
+    destroyOrphan({ id: observed.id, generation: newest }, host, parts);
+  }
+}
+
+/** Rows that should be on the host, and of which its full report knows nothing. */
+async function settleAbsent(
+  host: Host,
+  reported: ReadonlyMap<string, Observed>,
+  parts: ReconcileParts,
+): Promise<boolean> {
+  const absent = (await parts.store.liveOn(host.id)).filter(
+    (row) => !reported.has(row.id) && !isUnsettled(row) && !parts.operations.has(row.id),
+  );
+  if (absent.length === 0) return true;
+  // The report may be older than the row.
+  const answer = await askHost(host).catch((error: unknown) => {
+    if (!(error instanceof WrennError)) throw error;
+    parts.logger.warn({ code: error.code, reason: error.message }, "the host could not be asked");
+    return undefined;
+  });
+  if (!answer) return false;
+  for (const row of absent) {
+    const observed = answer(row.id);
+    if (observed === undefined) await settleLost(row, parts);
+    else if (observed !== "unclear") await settleObserved(row, observed, parts);
+  }
+  return true;
+}
+
+function isEnded({ state }: CapsuleRow): boolean {
+  return state === "stopped" || state === "error";
+}
+
+/** Whoever works on it, or the settler, says how it ends. */
+function isUnsettled({ state }: CapsuleRow): boolean {
+  return unsettledStates.some((unsettled) => unsettled === state);
+}
