@@ -46,6 +46,7 @@ export function platformEnvironment(wrennDir: string, extra: NodeJS.ProcessEnv =
     WRENN_DIR: wrennDir,
     WRENN_CP_LISTEN_ADDR: "127.0.0.1:0",
     WRENN_HOST_LISTEN_ADDR: "127.0.0.1:0",
+    WRENN_HOST_METRICS_ADDR: "127.0.0.1:0",
     WRENN_ENVD_BIN: builtEnvd(),
     DATABASE_URL: "",
     ...extra,

@@ -1,5 +1,5 @@
 import { isErrorCode, WrennError } from "@wrenn/contracts";
-import type { Capsule, ErrorBody, ExecBody, ExecResult } from "@wrenn/contracts/rest";
+import type { Capsule, ErrorBody, ExecBody, ExecResult, HostWithToken } from "@wrenn/contracts/rest";
 
 /** The parts of the REST API that this program uses, as any other client would. */
 export class ApiClient {
@@ -21,6 +21,22 @@ export class ApiClient {
 
   async destroyCapsule(id: string, signal: AbortSignal): Promise<void> {
     await this.#call("DELETE", `/v1/capsules/${id}`, undefined, signal);
+  }
+
+  /** A new host, and the token that its agent registers with. */
+  async createHost(signal: AbortSignal): Promise<HostWithToken> {
+    return (await this.#call("POST", "/v1/hosts", {}, signal)) as HostWithToken;
+  }
+
+  /** Whether the platform knows a host. */
+  async hasHost(id: string, signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.#call("GET", `/v1/hosts/${encodeURIComponent(id)}`, undefined, signal);
+      return true;
+    } catch (error) {
+      if (error instanceof WrennError && error.code === "not_found") return false;
+      throw error;
+    }
   }
 
   async #call(method: string, path: string, body: unknown, signal: AbortSignal): Promise<unknown> {

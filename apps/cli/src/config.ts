@@ -1,6 +1,8 @@
+import { WrennError } from "@wrenn/contracts";
 import {
   absolutePath,
   httpUrl,
+  isLoopback,
   type ListenAddress,
   listenAddress,
   logLevelVariable,
@@ -42,5 +44,12 @@ export interface CliConfig {
 
 export function readCliConfig(env: NodeJS.ProcessEnv): CliConfig {
   const { logLevel: _, ...config } = readConfig(variables, env);
+  const { host } = config.cpListen;
+  // The agent that it starts talks to the control plane by plain http, which never leaves the machine.
+  if (!isLoopback(host) && host !== "" && host !== "0.0.0.0" && host !== "::") {
+    const sentence =
+      "WRENN_CP_LISTEN_ADDR must be :PORT or a loopback address, for the agent on this machine";
+    throw new WrennError("config_invalid", `configuration: ${sentence}`);
+  }
   return { ...config, databaseUrl: env.DATABASE_URL || undefined };
 }

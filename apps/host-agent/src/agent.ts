@@ -5,12 +5,17 @@ import { reapOrphans } from "./capsules/reap.ts";
 import { recoverCapsules } from "./capsules/recover.ts";
 import { CapsuleService } from "./capsules/service.ts";
 import type { AgentConfig } from "./config.ts";
-import { loadHostToken } from "./host/host-token.ts";
+import { linkToControlPlane } from "./control-plane-link.ts";
 import { Journal, type JournalContents, type JournalObserver } from "./journal/journal.ts";
 import { type Layout, layoutOf, makeDirectories } from "./layout.ts";
+import { AgentMetrics } from "./metrics/metrics.ts";
+import { serveMetrics } from "./metrics/metrics-server.ts";
 import { openSlots } from "./network/open-slots.ts";
 import type { SlotPool } from "./network/slot-pool.ts";
+import { readRegistration } from "./registration/ensure-registered.ts";
 import { ChangeLog } from "./reports/change-log.ts";
+import { nextEpoch } from "./reports/epoch.ts";
+import type { Reporter } from "./reports/reporter.ts";
 import { serve } from "./server.ts";
 import { BootSnapshots } from "./templates/boot-snapshots.ts";
 import { TemplateStore } from "./templates/template-store.ts";
@@ -19,9 +24,14 @@ import { openVmm } from "./vmm/open-vmm.ts";
 export interface Agent {
   /** The port it serves on. */
   readonly port: number;
-  /** Ends every capsule: the host is given up, or the platform that it belongs to. */
+  /** Waits until the control plane knows this host as it is, but no longer than `ms`. */
+  reported(ms: number): Promise<void>;
+  /** Ends every capsule and tells the control plane: the host is given up, or the platform that it belongs to. */
   drain(): Promise<void>;
 }
+
+/** How long the control plane may take to hear that the capsules of a drained host have ended. */
+const drainReportMs = 10_000;
 
 /**
  * Starts the agent; what it holds is released with the lifetime. Capsules are not: they run on.
@@ -38,6 +48,7 @@ export async function runAgent(
   await makeDirectories(layoutOf(config.wrennDir));
   const layout = layoutOf(await realpath(config.wrennDir));
   stack.use(await lockDirectory(layout.root, "agent"));
+  const registration = await readRegistration(layout, config.registrationToken);
   const vmm = await openVmm({ config, layout, stack, logger, signal });
   const journal = new Journal(layout.journal, logger, observe);
   // Before anything is touched: a journal that this agent does not understand ends it here.
@@ -46,17 +57,27 @@ export async function runAgent(
     vmm.network === "slot" ? stack.use(await slotsOf(contents, layout, lifetime, logger)) : undefined;
   await reapOrphans(layout, contents, logger);
 
-  const changes = new ChangeLog(Date.now());
-  const parts: HostParts = { layout, vmm, slots, journal, changes, logger, signal };
+  const metrics = new AgentMetrics();
+  const changes = new ChangeLog(await nextEpoch(layout.epoch, logger));
+  const parts: HostParts = { layout, vmm, slots, journal, changes, metrics, logger, signal };
   const templates = new TemplateStore(layout.images);
   const snapshots = new BootSnapshots({ ...parts, templates });
   const recovered = await recoverCapsules(contents, parts);
   const capsules = stack.use(new CapsuleService({ ...parts, snapshots }, recovered));
-  const token = await loadHostToken(layout.hostToken);
   const epoch = String(changes.epoch);
-  const server = stack.use(await serve(config.listen, { capsules, templates, vmm, epoch, token, logger }));
+  const server = stack.use(await serve(config.listen, { capsules, templates, vmm, epoch, metrics, logger }));
+  const linked = { config, layout, registration, server, changes, metrics, logger };
+  const reporter = await linkToControlPlane(linked, lifetime);
+  await openMetrics({ config, capsules, reporter, slots, metrics, logger }, stack);
   logger.info({ port: server.port, vmm: vmm.name, vmmVersion: vmm.version, epoch }, "agent serves");
-  return { port: server.port, drain: () => capsules.drain() };
+  return {
+    port: server.port,
+    reported: (ms) => reporter.flush(ms),
+    async drain() {
+      await capsules.drain();
+      await reporter.flush(drainReportMs);
+    },
+  };
 }
 
 async function slotsOf(
@@ -68,4 +89,25 @@ async function slotsOf(
   const indexes = [...records, ...unreadable].flatMap(({ slotIndex }) => slotIndex ?? []);
   const keepUnnamed = unreadable.length > 0;
   return await openSlots({ root, named: new Set(indexes), keepUnnamed, logger, signal });
+}
+
+interface Observed {
+  readonly config: AgentConfig;
+  readonly capsules: CapsuleService;
+  readonly reporter: Reporter;
+  readonly slots: SlotPool | undefined;
+  readonly metrics: AgentMetrics;
+  readonly logger: Logger;
+}
+
+/** Serves what an operator watches, unless that is off. */
+async function openMetrics(observed: Observed, stack: AsyncDisposableStack): Promise<void> {
+  const { config, capsules, reporter, slots, metrics, logger } = observed;
+  metrics.watchCapsules(() => capsules.list().map(({ state }) => state));
+  if (slots) metrics.watchSlots(() => ({ ready: slots.readyCount, used: slots.takenCount }));
+  const missing = () => [
+    ...(reporter.acknowledged ? [] : ["the control plane has not acknowledged a report"]),
+    ...(slots?.readyCount === 0 ? ["no network slot is ready"] : []),
+  ];
+  if (config.metricsListen) stack.use(await serveMetrics(config.metricsListen, { metrics, missing, logger }));
 }

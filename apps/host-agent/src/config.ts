@@ -1,17 +1,36 @@
+import { isIP } from "node:net";
 import { WrennError } from "@wrenn/contracts";
 import {
   absolutePath,
-  isLoopback,
   type ListenAddress,
   listenAddress,
   logLevelVariable,
   oneOf,
+  type Parse,
   readConfig,
+  text,
 } from "@wrenn/daemon";
+import type { AgentArguments } from "./arguments.ts";
+import { controlPlaneUrl } from "./registration/control-plane-url.ts";
+
+const off = "off";
+
+const optionalListenAddress: Parse<ListenAddress | undefined> = (value) => {
+  if (value === off) return undefined;
+  const { host, port } = listenAddress(value);
+  return { host: host || "127.0.0.1", port };
+};
 
 const variables = {
   wrennDir: { name: "WRENN_DIR", parse: absolutePath, fallback: "/var/lib/wrenn" },
   listen: { name: "WRENN_HOST_LISTEN_ADDR", parse: listenAddress, fallback: ":50051" },
+  metricsListen: {
+    name: "WRENN_HOST_METRICS_ADDR",
+    parse: optionalListenAddress,
+    fallback: "127.0.0.1:50052",
+  },
+  controlPlaneUrl: { name: "WRENN_CP_URL", parse: controlPlaneUrl, fallback: "http://127.0.0.1:8000" },
+  registrationToken: { name: "WRENN_REGISTRATION_TOKEN", parse: text, fallback: "none" },
   vmm: { name: "WRENN_VMM", parse: oneOf(["auto", "qemu-kvm", "qemu-tcg", "simulated"]), fallback: "auto" },
   envdBinary: { name: "WRENN_ENVD_BIN", parse: absolutePath, fallback: "/usr/local/bin/envd" },
   logLevel: logLevelVariable,
@@ -19,15 +38,35 @@ const variables = {
 
 export type AgentConfig = ReturnType<typeof readAgentConfig>;
 
-/** Reads the agent's configuration. A port without a host means loopback: the port carries no TLS yet. */
-export function readAgentConfig(env: NodeJS.ProcessEnv) {
-  const config = readConfig(variables, env);
-  const listen: ListenAddress = { host: config.listen.host || "127.0.0.1", port: config.listen.port };
-  if (!isLoopback(listen.host)) {
-    throw new WrennError(
-      "config_invalid",
-      "configuration: WRENN_HOST_LISTEN_ADDR must be a loopback address",
-    );
+/** Reads the agent's configuration. An argument goes before the variable that says the same. */
+export function readAgentConfig(env: NodeJS.ProcessEnv, given: AgentArguments = {}) {
+  // Set to nothing is an answer here: no port for metrics.
+  const metrics = env.WRENN_HOST_METRICS_ADDR === "" ? { WRENN_HOST_METRICS_ADDR: off } : {};
+  const { registrationToken, ...config } = readConfig(variables, { ...env, ...metrics });
+  const token = given.register ?? (registrationToken === "none" ? undefined : registrationToken);
+  const address = given.address === undefined ? undefined : parseAddress(given.address);
+  return { ...config, registrationToken: token, address };
+}
+
+/** `IP:PORT` as the control plane will dial it. */
+function parseAddress(value: string): string {
+  const parsed = tryListenAddress(value);
+  if (parsed && isIP(parsed.host) !== 0 && parsed.port > 0 && !isEveryAddress(parsed.host)) return value;
+  throw new WrennError(
+    "config_invalid",
+    "--address must be IP:PORT at which the control plane reaches this host, like 192.0.2.7:50051",
+  );
+}
+
+function tryListenAddress(value: string): ListenAddress | undefined {
+  try {
+    return listenAddress(value);
+  } catch {
+    return undefined;
   }
-  return { ...config, listen };
+}
+
+/** Whether a listen address stands for all addresses of this host, and so for none that could be dialled. */
+export function isEveryAddress(host: string): boolean {
+  return host === "" || host === "0.0.0.0" || /^[0:]+$/.test(host);
 }

@@ -15,8 +15,14 @@ export interface Layout {
   readonly machines: string;
   /** What the agent is doing to each capsule. */
   readonly journal: string;
-  /** Token that the control plane shows to this agent. */
+  /** What a registration leaves: the token that this host shows the control plane, and its siblings. */
   readonly hostToken: string;
+  readonly host: string;
+  readonly hostKey: string;
+  readonly hostCertificate: string;
+  readonly caCertificate: string;
+  /** How often this agent has started. */
+  readonly epoch: string;
 }
 
 /** Tells what this agent makes on its machine, outside its directory, from what other agents make. */
@@ -34,6 +40,11 @@ export function layoutOf(root: string): Layout {
     machines: join(root, "machines"),
     journal: join(root, "journal"),
     hostToken: join(root, "host-token"),
+    host: join(root, "host.json"),
+    hostKey: join(root, "host-key.pem"),
+    hostCertificate: join(root, "host-certificate.pem"),
+    caCertificate: join(root, "ca-certificate.pem"),
+    epoch: join(root, "agent-epoch"),
   };
 }
 

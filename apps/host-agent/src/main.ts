@@ -1,21 +1,33 @@
-import { announceReady, dialUrl, makeLifetime, makeLogger, onDrain, runMain } from "@wrenn/daemon";
+#!/usr/bin/env node
+import { announceReady, makeLifetime, makeLogger, onDrain, runMain, wrennVersion } from "@wrenn/daemon";
 import { runAgent } from "./agent.ts";
+import { readArguments, usage } from "./arguments.ts";
 import { readAgentConfig } from "./config.ts";
 
 /** Ending takes as long as what is under way: a create, at most. */
 const graceMs = 60_000;
+/** How long a supervisor waits for the control plane to know this host. Without one the agent serves as well. */
+const firstReportMs = 10_000;
 
 await runMain(async () => {
-  const config = readAgentConfig(process.env);
+  const given = await readArguments(process.argv.slice(2), process.stdin);
+  if (given.help || given.version) {
+    process.stdout.write(given.help ? usage : `${wrennVersion}\n`);
+    return 0;
+  }
+  const config = readAgentConfig(process.env, given);
+  // Not for the programs that this one starts.
+  delete process.env.WRENN_REGISTRATION_TOKEN;
   const logger = makeLogger("wrenn-agent", config.logLevel);
   const lifetime = makeLifetime(logger, graceMs);
   try {
-    const { port, drain } = await runAgent(config, lifetime, logger);
+    const { port, reported, drain } = await runAgent(config, lifetime, logger);
     onDrain(async () => {
       await drain().catch((err: unknown) => logger.error({ err }, "not every capsule could be ended"));
       lifetime.end("the host is drained");
     });
-    announceReady(dialUrl({ host: config.listen.host, port }));
+    await reported(firstReportMs);
+    announceReady(`https://127.0.0.1:${port}`);
   } catch (error) {
     lifetime.end("the agent did not start");
     await lifetime.ended;

@@ -1,16 +1,29 @@
-import { createServer, type Http2Server } from "node:http2";
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type Http2ServerRequest,
+  type Http2Session,
+} from "node:http2";
 import type { AddressInfo } from "node:net";
-import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
+import type { SecureContextOptions, TLSSocket } from "node:tls";
+import {
+  type ConnectRouter,
+  createContextKey,
+  createContextValues,
+  type Interceptor,
+} from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { toConnectError, WrennError } from "@wrenn/contracts";
+import { WrennError } from "@wrenn/contracts";
 import { HostService } from "@wrenn/contracts/host";
 import { type ListenAddress, type Logger, listenError } from "@wrenn/daemon";
+import { observeCalls } from "./calls.ts";
 import { capsuleRoutes } from "./capsules/routes.ts";
 import type { CapsuleService } from "./capsules/service.ts";
 import { execRoutes } from "./exec/routes.ts";
 import { fileRoutes } from "./files/routes.ts";
-import { carriesToken } from "./host/host-token.ts";
 import { hostRoutes } from "./host/routes.ts";
+import type { AgentMetrics } from "./metrics/metrics.ts";
+import { controlPlaneName, type HostIdentity } from "./registration/identity.ts";
 import type { TemplateStore } from "./templates/template-store.ts";
 import type { Vmm } from "./vmm/vmm.ts";
 
@@ -19,17 +32,62 @@ export interface ServerOptions {
   readonly templates: TemplateStore;
   readonly vmm: Vmm;
   readonly epoch: string;
-  readonly token: string;
+  readonly metrics: AgentMetrics;
   readonly logger: Logger;
 }
 
-/** The agent's one port: Connect over HTTP/2, for whoever carries the host token. */
-export async function serve(
-  address: ListenAddress,
-  options: ServerOptions,
-): Promise<{ port: number } & AsyncDisposable> {
-  const { capsules, templates, vmm, epoch } = options;
-  const routes = (router: ConnectRouter) => {
+export interface AgentServer extends AsyncDisposable {
+  readonly port: number;
+  /** Serves with these credentials from the next connection on; those that are open stay open. */
+  useIdentity(identity: HostIdentity): void;
+}
+
+/** Set when the peer's certificate is the control plane's. */
+const fromControlPlane = createContextKey(false);
+
+/**
+ * The agent's one port: Connect over HTTP/2 over TLS 1.3, for the control plane. Whoever has no certificate of the
+ * platform's authority does not get past the handshake, which also fails until there is an identity; whoever has
+ * another certificate of it, as other hosts do, gets an error.
+ */
+export async function serve(address: ListenAddress, options: ServerOptions): Promise<AgentServer> {
+  const { logger } = options;
+  const sessions = new Set<Http2Session>();
+  const trusted = new WeakSet<Http2Session>();
+  const handler = connectNodeAdapter({
+    routes: routesOf(options),
+    grpc: false,
+    grpcWeb: false,
+    acceptCompression: [],
+    interceptors: [observeCalls(logger, options.metrics), requireControlPlane],
+    contextValues: (request) => {
+      const { session } = (request as Http2ServerRequest).stream;
+      return createContextValues().set(fromControlPlane, session !== undefined && trusted.has(session));
+    },
+  });
+  const server = createSecureServer({ ...tlsVersion, requestCert: true, rejectUnauthorized: true }, handler);
+  server.on("session", (session) => {
+    sessions.add(session);
+    if (isControlPlane(session.socket as TLSSocket)) trusted.add(session);
+    session.once("close", () => sessions.delete(session));
+  });
+  server.on("tlsClientError", (error, socket) => {
+    logger.debug({ err: error, peer: socket.remoteAddress }, "a connection was refused");
+  });
+  const { port } = await listen(server, address);
+  return {
+    port,
+    useIdentity: (identity) => server.setSecureContext(secureContext(identity)),
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      for (const session of sessions) session.close();
+      await closed;
+    },
+  };
+}
+
+function routesOf({ capsules, templates, vmm, epoch }: ServerOptions): (router: ConnectRouter) => void {
+  return (router) => {
     router.service(HostService, {
       ...hostRoutes(vmm, templates, epoch),
       ...capsuleRoutes(capsules, epoch),
@@ -37,70 +95,37 @@ export async function serve(
       ...fileRoutes(capsules),
     });
   };
-  const handler = connectNodeAdapter({
-    routes,
-    grpc: false,
-    grpcWeb: false,
-    acceptCompression: [],
-    interceptors: [mapErrors(options.logger), requireToken(options.token)],
-  });
-  const server = createServer(handler);
-  const { port } = await listen(server, address);
-  const sessions = new Set<{ close(): void }>();
-  server.on("session", (session) => {
-    sessions.add(session);
-    session.once("close", () => sessions.delete(session));
-  });
-  const dispose = async () => {
-    const closed = new Promise((resolve) => server.close(resolve));
-    for (const session of sessions) session.close();
-    await closed;
-  };
-  return { port, [Symbol.asyncDispose]: dispose };
 }
 
-async function listen(server: Http2Server, address: ListenAddress): Promise<AddressInfo> {
+const tlsVersion = { minVersion: "TLSv1.3" } as const;
+
+function secureContext({ keyPem, certificatePem, caCertificatePem }: HostIdentity): SecureContextOptions {
+  return { ...tlsVersion, key: keyPem, cert: certificatePem, ca: caCertificatePem };
+}
+
+/** The name as it stands among the alternative names: no wildcard, no subject. */
+const exactly = { subject: "never", wildcards: false } as const;
+
+/** The handshake has verified the chain; what is left is whose certificate it is. */
+function isControlPlane(socket: TLSSocket): boolean {
+  const certificate = socket.getPeerX509Certificate();
+  return socket.authorized && certificate?.checkHost(controlPlaneName, exactly) !== undefined;
+}
+
+const requireControlPlane: Interceptor = (next) => async (request) => {
+  if (request.contextValues.get(fromControlPlane)) return await next(request);
+  throw new WrennError(
+    "identity_mismatch",
+    "this port is for the control plane, whose certificate this is not",
+  );
+};
+
+async function listen(server: Http2SecureServer, address: ListenAddress): Promise<AddressInfo> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", reject);
-  server.listen({ host: address.host, port: address.port }, resolve);
+  server.listen({ ...(address.host === "" ? {} : { host: address.host }), port: address.port }, resolve);
   await promise.catch((error: unknown) => {
     throw listenError(address, "WRENN_HOST_LISTEN_ADDR", error);
   });
   return server.address() as AddressInfo;
-}
-
-function requireToken(token: string): Interceptor {
-  return (next) => async (request) => {
-    if (carriesToken(request.header.get("authorization"), token)) return await next(request);
-    throw new WrennError("unauthorized", "the host token is missing or wrong");
-  };
-}
-
-/** The one place where errors become Connect's; what is not in the catalogue is a defect and goes to the log. */
-function mapErrors(logger: Logger): Interceptor {
-  const mapped = (error: unknown, method: string) => {
-    if (!(error instanceof WrennError)) logger.error({ err: error, method }, "call failed");
-    return toConnectError(error);
-  };
-  return (next) => async (request) => {
-    const method = request.method.name;
-    try {
-      const response = await next(request);
-      if (!response.stream) return response;
-      return { ...response, message: mapStream(response.message, (error) => mapped(error, method)) };
-    } catch (error) {
-      throw mapped(error, method);
-    }
-  };
-}
-
-async function* mapStream<T>(
-  messages: AsyncIterable<T>,
-  mapped: (error: unknown) => Error,
-): AsyncIterable<T> {
-  try {
-    yield* messages;
-  } catch (error) {
-    throw mapped(error);
-  }
 }

@@ -1,13 +1,14 @@
 import { mkdir, realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { WrennError } from "@wrenn/contracts";
-import { makeLogger } from "@wrenn/daemon";
+import { type ListenAddress, makeLogger } from "@wrenn/daemon";
 import { ensureImages } from "@wrenn/images";
 import type { CliConfig } from "../config.ts";
 import type { Progress } from "../progress.ts";
+import { registrationToken } from "./host-registration.ts";
 import { readOwner } from "./owner.ts";
 import { SupervisedPostgres } from "./supervised-postgres.ts";
-import { SupervisedProcess } from "./supervised-process.ts";
+import { type SupervisedOptions, SupervisedProcess } from "./supervised-process.ts";
 
 /** The whole platform on one machine: PostgreSQL, control plane and agent, each a process of its own. */
 export interface Platform extends AsyncDisposable {
@@ -40,43 +41,63 @@ export async function startPlatform(
       return stack.use(postgres).databaseUrl;
     }));
 
-  const onRestart = (name: string, how: string) => progress.note(`${name} ${how}; restarting it`);
-  const common = { ...process.env, WRENN_DIR: wrennDir, WRENN_ENVD_BIN: config.envdBinary };
-  const agent = await progress.step("host agent", async () =>
-    stack.use(
-      await SupervisedProcess.start(
-        {
-          name: "wrenn-agent",
-          logDir,
-          drain: true,
-          environment: (previous) => withAddress(common, "WRENN_HOST_LISTEN_ADDR", previous),
-          onRestart,
-        },
-        signal,
-      ),
-    ),
-  );
+  const run: RunParts = {
+    common: {
+      ...process.env,
+      WRENN_DIR: wrennDir,
+      WRENN_ENVD_BIN: config.envdBinary,
+      DATABASE_URL: databaseUrl,
+    },
+    logDir,
+    onRestart: (name, how) => progress.note(`${name} ${how}; restarting it`),
+    signal,
+  };
   const controlPlane = await progress.step("control plane", async () =>
-    stack.use(
-      await SupervisedProcess.start(
-        {
-          name: "wrenn-cp",
-          logDir,
-          environment: (previous) =>
-            withAddress(
-              { ...common, DATABASE_URL: databaseUrl, CP_HOST_AGENT_ADDR: agent.url },
-              "WRENN_CP_LISTEN_ADDR",
-              previous,
-            ),
-          onRestart,
-        },
-        signal,
-      ),
-    ),
+    stack.use(await startControlPlane(run)),
   );
+  const { url } = controlPlane;
   const { apiKey } = await readOwner(wrennDir);
+  await progress.step("host agent", async () => {
+    const token = await registrationToken(wrennDir, { url, apiKey }, signal);
+    stack.use(await startAgent(run, config.hostListen, url, token));
+  });
   const started = stack.move();
-  return { url: controlPlane.url, apiKey, logDir, [Symbol.asyncDispose]: () => started.disposeAsync() };
+  return { url, apiKey, logDir, [Symbol.asyncDispose]: () => started.disposeAsync() };
+}
+
+interface RunParts extends Pick<SupervisedOptions, "logDir" | "onRestart"> {
+  /** Environment of every daemon. */
+  readonly common: NodeJS.ProcessEnv;
+  readonly signal: AbortSignal;
+}
+
+async function startControlPlane({ common, signal, ...options }: RunParts): Promise<SupervisedProcess> {
+  const environment = (previous: string | undefined) => withAddress(common, "WRENN_CP_LISTEN_ADDR", previous);
+  return await SupervisedProcess.start({ ...options, name: "wrenn-cp", environment }, signal);
+}
+
+/**
+ * Starts the agent of this machine; the control plane is its neighbour, so it serves on loopback unless it is told
+ * otherwise. It ends before the control plane does, and takes its capsules with it.
+ *
+ * @param token to register with; a restarted agent has used it already.
+ */
+async function startAgent(
+  { common, signal, ...options }: RunParts,
+  listen: ListenAddress,
+  controlPlaneUrl: string,
+  token: string | undefined,
+): Promise<SupervisedProcess> {
+  const { DATABASE_URL: _, WRENN_REGISTRATION_TOKEN: __, ...others } = common;
+  const env = {
+    ...others,
+    WRENN_CP_URL: controlPlaneUrl,
+    ...(listen.host === "" ? { WRENN_HOST_LISTEN_ADDR: `127.0.0.1:${listen.port}` } : {}),
+  };
+  const registering = token === undefined ? env : { ...env, WRENN_REGISTRATION_TOKEN: token };
+  const environment = (previous: string | undefined) =>
+    previous === undefined ? registering : withAddress(env, "WRENN_HOST_LISTEN_ADDR", previous);
+  return await SupervisedProcess.start({ ...options, name: "wrenn-agent", environment, drain: true }, signal);
 }
 
 /** Makes kernel and root file system if absent or outdated. */

@@ -1,6 +1,7 @@
 import type { Logger } from "@wrenn/daemon";
 import type { Journal } from "../journal/journal.ts";
 import type { Layout } from "../layout.ts";
+import type { AgentMetrics } from "../metrics/metrics.ts";
 import type { SlotPool } from "../network/slot-pool.ts";
 import type { ChangeLog } from "../reports/change-log.ts";
 import type { Vmm } from "../vmm/vmm.ts";
@@ -13,6 +14,7 @@ export interface HostParts {
   readonly slots: SlotPool | undefined;
   readonly journal: Journal;
   readonly changes: ChangeLog;
+  readonly metrics: AgentMetrics;
   readonly logger: Logger;
   /** Aborted when the agent ends. */
   readonly signal: AbortSignal;

@@ -1,4 +1,5 @@
 import type { ReportedCapsule } from "@wrenn/contracts/rest";
+import { wrennVersion } from "@wrenn/daemon";
 import type { Capsule } from "./capsule.ts";
 
 /** A capsule as the control plane is told of it. */
@@ -16,6 +17,7 @@ export function toReport(capsule: Capsule): ReportedCapsule {
           image_version: versions.imageVersion,
           kernel_version: versions.kernelVersion,
           envd_version: versions.envdVersion,
+          agent_version: wrennVersion,
           vmm: versions.vmm,
           vmm_version: versions.vmmVersion,
         }

@@ -26,6 +26,7 @@ export class CapsuleService implements AsyncDisposable {
   readonly #capsules = new Map<string, Capsule>();
   readonly #starting = new Map<string, Promise<Capsule>>();
   readonly #ending = new Map<string, Promise<void>>();
+  #draining = false;
 
   /** @param recovered capsules of an earlier life of the agent. */
   constructor(options: CapsuleServiceOptions, recovered: readonly Capsule[]) {
@@ -54,6 +55,7 @@ export class CapsuleService implements AsyncDisposable {
     const present = this.#capsules.get(request.id);
     if (present) return await this.#repeated(present, request);
     this.#options.signal.throwIfAborted();
+    if (this.#draining) throw new WrennError("shutting_down", "this host is being drained; try again");
     const capsule = begin(request, this.#options);
     this.#capsules.set(request.id, capsule);
     const starting = this.#start(capsule).finally(() => this.#starting.delete(request.id));
@@ -69,8 +71,9 @@ export class CapsuleService implements AsyncDisposable {
     await this.#end(capsule, { operation, generation, reason: "destroyed" });
   }
 
-  /** Ends every capsule: the host is given up. */
+  /** Ends every capsule, and takes no more: the host is given up. */
   async drain(): Promise<void> {
+    this.#draining = true;
     const reason = "host_drained";
     await Promise.all(
       this.list().map((capsule) =>
@@ -122,6 +125,7 @@ export class CapsuleService implements AsyncDisposable {
     if (capsule.state !== "running") return;
     const logger = this.#loggerOf(capsule);
     logger.error({ ...exit }, "the machine of a running capsule ended");
+    this.#options.metrics.vmmExited();
     try {
       capsule.fail("vmm_exited", exit?.lastWords);
       await capsule.release();

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
 import { runInGuest } from "../guest/run-in-guest.ts";
 import { Journal } from "../journal/journal.ts";
 import { type Layout, layoutOf, makeDirectories } from "../layout.ts";
+import { AgentMetrics } from "../metrics/metrics.ts";
 import { isRunning } from "../processes/identity.ts";
 import { ChangeLog } from "../reports/change-log.ts";
 import { BootSnapshots } from "../templates/boot-snapshots.ts";
@@ -37,6 +38,7 @@ beforeEach(async () => {
     vmm: new SimulatedDriver(inject("envdBinary")),
     journal: new Journal(layout.journal, logger),
     changes: new ChangeLog(1),
+    metrics: new AgentMetrics(),
   };
   capsules = await open();
   stack.defer(() => capsules.drain());

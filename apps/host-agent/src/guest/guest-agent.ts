@@ -5,6 +5,7 @@ import { Filesystem } from "@wrenn/contracts/filesystem";
 import { Process } from "@wrenn/contracts/process";
 import { GuardedSessions } from "@wrenn/daemon";
 import { type Dispatcher, Pool } from "undici";
+import { boundedText } from "../bounded-text.ts";
 import { fromGuestStatus } from "./guest-error.ts";
 
 /** Longest error body, and longest message, that is read from a guest: it may send anything. */
@@ -67,7 +68,7 @@ export class GuestAgent implements AsyncDisposable {
     const headers = { ...(options.headers as Record<string, string>), "x-access-token": this.#token };
     const response = await this.#http.request({ ...options, headers });
     if (response.statusCode < 300) return response;
-    throw fromGuestStatus(response.statusCode, await boundedText(response.body));
+    throw fromGuestStatus(response.statusCode, await boundedText(response.body, maxErrorBodyBytes));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -92,17 +93,6 @@ export class GuestAgent implements AsyncDisposable {
       ],
     });
   }
-}
-
-async function boundedText(body: Dispatcher.ResponseData["body"]): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > maxErrorBodyBytes) break;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
 }
 
 /** Headers that make the guest agent act as a user; none for its default user. */

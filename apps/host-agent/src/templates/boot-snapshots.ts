@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type CapsuleSize, WrennError } from "@wrenn/contracts";
 import type { Logger } from "@wrenn/daemon";
+import type { AgentMetrics } from "../metrics/metrics.ts";
 import type { MachineSnapshot, Vmm } from "../vmm/vmm.ts";
 import { type BootManifest, formatVersion, readManifest } from "./boot-manifest.ts";
 import { findKernel } from "./kernel.ts";
@@ -20,6 +21,7 @@ export interface BootSnapshot {
 /** The signal ends boots under way: they belong to the agent, not to the create that happened to come first. */
 export interface BootSnapshotOptions extends BootOptions {
   readonly templates: TemplateStore;
+  readonly metrics: AgentMetrics;
   readonly logger: Logger;
 }
 
@@ -57,6 +59,7 @@ export class BootSnapshots {
     const made = await readManifest(dir);
     if (!made) throw new WrennError("internal_error", `the boot snapshot ${dir} vanished`);
     const bootMs = Math.round(performance.now() - started);
+    this.#options.metrics.bootSnapshotMade(bootMs / 1000);
     this.#options.logger.info(
       { template: subject.image.template, ...subject.size, bootMs },
       "made a boot snapshot",
