@@ -21,7 +21,7 @@ export class AgentClient implements Disposable {
   readonly #hostId: string;
   readonly #client: HostClient;
   readonly #sessions: HostSessions;
-  #closed = false;
+  #closed: "ended" | "moved" | undefined;
 
   constructor(hostId: string, address: string, authority: Authority) {
     this.address = address;
@@ -62,9 +62,15 @@ export class AgentClient implements Disposable {
     });
   }
 
+  /** Ends the session because the host is elsewhere now. Calls under way fail with `host_unavailable`. */
+  abandon(): void {
+    this.#closed ??= "moved";
+    this.#sessions.abort();
+  }
+
   /** Ends the session. Calls under way fail with `shutting_down`: what the host makes of them is not known. */
   [Symbol.dispose](): void {
-    this.#closed = true;
+    this.#closed ??= "ended";
     this.#sessions.abort();
   }
 
@@ -90,11 +96,12 @@ export class AgentClient implements Disposable {
   }
 
   #foreign(error: ConnectError): WrennError {
-    if (this.#closed) return new WrennError("shutting_down", "this control plane is going down; try again");
-    const problem = tlsProblem(error);
+    if (this.#closed === "ended")
+      return new WrennError("shutting_down", "this control plane is going down; try again");
+    const problem = this.#closed ? undefined : tlsProblem(error);
     if (problem) return this.#agentError(problem, error);
     const unreachable = [Code.Unavailable, Code.DeadlineExceeded, Code.Aborted, Code.Canceled];
-    if (!unreachable.includes(error.code))
+    if (!this.#closed && !unreachable.includes(error.code))
       return this.#agentError("gave an answer that is not an agent's", error);
     const sentence = `host ${this.#hostId} cannot be reached at ${this.address}; try again`;
     return new WrennError("host_unavailable", sentence, { cause: error });
