@@ -13,7 +13,8 @@ export function requestId(request: Pick<IncomingMessage, "headers">): string {
   return typeof given === "string" && acceptable.test(given) ? given : newId("request");
 }
 
-const probes = new Set(["/health", "/ready", "/metrics"]);
+/** Asked every few seconds, for ever, by each prober and host. */
+const routine = new Set(["/health", "/ready", "/metrics", "/v1/hosts/:id/report"]);
 
 /** Gives every answer the id of its request, the log one line about it, and the metrics a number. */
 export function nameAndLogRequests(api: Api, metrics: Metrics): void {
@@ -31,9 +32,9 @@ export function nameAndLogRequests(api: Api, metrics: Metrics): void {
       status,
       durationMs: Math.round(reply.elapsedTime),
     };
-    // Probes ask every few seconds, for ever.
-    request.log[probes.has(line.path ?? "") ? "debug" : "info"](line, "request");
-    metrics.request({ method, route: routeOptions.url ?? "none", status, seconds: reply.elapsedTime / 1000 });
+    const route = routeOptions.url ?? "none";
+    request.log[routine.has(route) && status < 400 ? "debug" : "info"](line, "request");
+    metrics.request({ method, route, status, seconds: reply.elapsedTime / 1000 });
   });
 }
 

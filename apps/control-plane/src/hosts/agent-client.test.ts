@@ -64,6 +64,32 @@ test("an agent that is away is named, and found again when it is back", async ()
   await expect(agent.open(read)).rejects.toMatchObject(refusal);
 });
 
+test("an agent that dies while it is asked is away, not broken", async () => {
+  peer.answers.describeHost = async () => {
+    await peer[Symbol.asyncDispose]();
+    return {};
+  };
+  await expect(agent.call(describe)).rejects.toMatchObject({ code: "host_unavailable" });
+});
+
+test("a host that has moved fails what is under way as unreachable, not as our own end", async () => {
+  const never = Promise.withResolvers<never>();
+  const begun = Promise.withResolvers<void>();
+  peer.answers.describeHost = () => {
+    begun.resolve();
+    return never.promise;
+  };
+  const call = expect(agent.call(describe)).rejects.toMatchObject({ code: "host_unavailable" });
+  await begun.promise;
+  agent.abandon();
+  await call;
+
+  const other = stack.use(new AgentClient(hostId, peer.address, authority));
+  const ended = expect(other.call(describe)).rejects.toMatchObject({ code: "shutting_down" });
+  other[Symbol.dispose]();
+  await ended;
+});
+
 test("something that is not an agent is told from one that is away", async () => {
   await using servers = new AsyncDisposableStack();
   const web = createServer((_request, response) => response.end("<html>"));

@@ -3,10 +3,12 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import { fromConnectError, WrennError } from "@wrenn/contracts";
 import { HostService } from "@wrenn/contracts/host";
 import type { Authority } from "../authority/authority.ts";
+import { isUnreachable, tlsProblem } from "./connection-problem.ts";
 import { HostSessions } from "./sessions.ts";
-import { tlsProblem } from "./tls-problem.ts";
 
 export type HostClient = Client<typeof HostService>;
+
+const unreachableCodes = [Code.Unavailable, Code.DeadlineExceeded, Code.Aborted, Code.Canceled];
 
 /** Bounds one message, not one file. */
 const maxMessageBytes = 16 * 1024 * 1024;
@@ -21,7 +23,7 @@ export class AgentClient implements Disposable {
   readonly #hostId: string;
   readonly #client: HostClient;
   readonly #sessions: HostSessions;
-  #closed = false;
+  #closed: "ended" | "moved" | undefined;
 
   constructor(hostId: string, address: string, authority: Authority) {
     this.address = address;
@@ -62,9 +64,15 @@ export class AgentClient implements Disposable {
     });
   }
 
+  /** Ends the session because the host is elsewhere now. Calls under way fail with `host_unavailable`. */
+  abandon(): void {
+    this.#closed ??= "moved";
+    this.#sessions.abort();
+  }
+
   /** Ends the session. Calls under way fail with `shutting_down`: what the host makes of them is not known. */
   [Symbol.dispose](): void {
-    this.#closed = true;
+    this.#closed ??= "ended";
     this.#sessions.abort();
   }
 
@@ -90,12 +98,12 @@ export class AgentClient implements Disposable {
   }
 
   #foreign(error: ConnectError): WrennError {
-    if (this.#closed) return new WrennError("shutting_down", "this control plane is going down; try again");
-    const problem = tlsProblem(error);
+    if (this.#closed === "ended")
+      return new WrennError("shutting_down", "this control plane is going down; try again");
+    const problem = this.#closed ? undefined : tlsProblem(error);
     if (problem) return this.#agentError(problem, error);
-    const unreachable = [Code.Unavailable, Code.DeadlineExceeded, Code.Aborted, Code.Canceled];
-    if (!unreachable.includes(error.code))
-      return this.#agentError("gave an answer that is not an agent's", error);
+    const away = this.#closed || unreachableCodes.includes(error.code) || isUnreachable(error);
+    if (!away) return this.#agentError("gave an answer that is not an agent's", error);
     const sentence = `host ${this.#hostId} cannot be reached at ${this.address}; try again`;
     return new WrennError("host_unavailable", sentence, { cause: error });
   }

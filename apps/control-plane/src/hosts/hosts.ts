@@ -71,11 +71,11 @@ export class Hosts implements Disposable {
 
   /** Ends the way to a host that has moved or is gone. */
   forget(id: string): void {
-    this.#open.get(id)?.[Symbol.dispose]();
+    this.#open.get(id)?.agent.abandon();
     this.#open.delete(id);
   }
 
   [Symbol.dispose](): void {
-    for (const id of [...this.#open.keys()]) this.forget(id);
+    for (const host of this.#open.values()) host[Symbol.dispose]();
   }
 }

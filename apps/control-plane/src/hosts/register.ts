@@ -6,7 +6,7 @@ import type { Schema } from "../database/schema.ts";
 import type { Log } from "../log.ts";
 import { parseHostAddress } from "./address.ts";
 import { clockProblem } from "./clock.ts";
-import { noteRegistration, useRegistrationToken } from "./store.ts";
+import { checkRegistrationToken, noteRegistration, useRegistrationToken } from "./store.ts";
 import { newHostToken, readRegistrationToken, tokenHash } from "./tokens.ts";
 import { toWire } from "./wire.ts";
 
@@ -21,13 +21,15 @@ export async function registerHost(
   logger: Log,
 ): Promise<HostCredentials> {
   const hostId = readRegistrationToken(body.token, authority.fingerprint);
+  const registration = tokenHash(body.token);
+  await checkRegistrationToken(db, hostId, registration); // nothing is done for who has none
   const skew = clockProblem(body.sent_at);
   if (skew) throw new WrennError("clock_skew", skew, { field: "sent_at" });
   parseHostAddress(body.address);
   const certificate = await authority.issueForHost(hostId, body.csr_pem);
   const token = newHostToken();
   const host = await db.transaction().execute(async (transaction) => {
-    await useRegistrationToken(transaction, hostId, tokenHash(body.token));
+    await useRegistrationToken(transaction, hostId, registration);
     return noteRegistration(transaction, hostId, body, tokenHash(token));
   });
   if (!host)

@@ -1,4 +1,4 @@
-import { capsuleStates, newId, WrennError } from "@wrenn/contracts";
+import { capsuleStates, type ErrorCode, newId, WrennError } from "@wrenn/contracts";
 import type { HostReportBody } from "@wrenn/contracts/rest";
 import { type Kysely, sql, type Transaction } from "kysely";
 import type { HostRow, Schema } from "../database/schema.ts";
@@ -85,7 +85,7 @@ export async function replaceRegistrationToken(
 /**
  * Uses up a registration token, once whoever tries.
  *
- * @throws {WrennError} `token_used`, `token_expired`, or `unauthorized` for one that was replaced or never was.
+ * @throws {WrennError} as {@link checkRegistrationToken}.
  */
 export async function useRegistrationToken(
   db: Transaction<Schema>,
@@ -102,18 +102,32 @@ export async function useRegistrationToken(
     .returning("host_id")
     .executeTakeFirst();
   if (used) return;
+  await checkRegistrationToken(db, hostId, hash);
+  throw new WrennError("conflict", "token changed while it was used; try again", { field: "token" });
+}
+
+/**
+ * Says what is wrong with a registration token, without using it up.
+ *
+ * @throws {WrennError} `token_used`, `token_expired`, or `unauthorized` for one that was replaced or never was.
+ */
+export async function checkRegistrationToken(
+  db: Kysely<Schema>,
+  hostId: string,
+  hash: Buffer,
+): Promise<void> {
   const token = await db
     .selectFrom("registration_tokens")
-    .select("used_at")
+    .select(["used_at", sql<boolean>`expires_at <= now()`.as("expired")])
     .where("token_hash", "=", hash)
+    .where("host_id", "=", hostId)
     .executeTakeFirst();
-  const again = `issue another: POST /v1/hosts/${hostId}/token`;
-  const [code, what] = !token
-    ? (["unauthorized", "token is not known, or was replaced by a newer one"] as const)
-    : token.used_at
-      ? (["token_used", "token was used already; it registers one agent once"] as const)
-      : (["token_expired", "token has expired; it is good for an hour"] as const);
-  throw new WrennError(code, `${what}; ${again}`, { field: "token" });
+  const refuse = (code: ErrorCode, what: string): never => {
+    throw new WrennError(code, `${what}; issue another: POST /v1/hosts/${hostId}/token`, { field: "token" });
+  };
+  if (!token) return refuse("unauthorized", "token is not known, or was replaced by a newer one");
+  if (token.used_at) return refuse("token_used", "token was used already; it registers one agent once");
+  if (token.expired) return refuse("token_expired", "token has expired; it is good for an hour");
 }
 
 /** Notes who registered as a host. What was known of an agent before is forgotten: this is another. */

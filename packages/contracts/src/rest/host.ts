@@ -142,7 +142,7 @@ export const HostReportAnswer = Type.Object(
   {
     /** Revision up to which the control plane knows everything. */
     acknowledged: Type.Integer(),
-    /** True after a gap: the next report has to be the full set. */
+    /** True after a gap: the next report has to be the full set. After a full one it waits for the next heartbeat. */
     full_wanted: Type.Boolean(),
     /** Why the host gets no capsules although it reports, in words: its address answers as somebody else. */
     problem: Type.Optional(Type.String()),

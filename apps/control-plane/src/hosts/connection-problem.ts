@@ -12,6 +12,22 @@ const unverified = new Set([
   "INVALID_CA",
 ]);
 
+/** Of those that the library does not take for a connection that failed: errno(3). */
+const unreachable = new Set([
+  "ECANCELED",
+  "ECONNABORTED",
+  "EHOSTDOWN",
+  "EHOSTUNREACH",
+  "ENETDOWN",
+  "ENETUNREACH",
+  "EPIPE",
+]);
+
+/** Whether a call failed because the peer is not there, or no more. */
+export function isUnreachable(error: Error): boolean {
+  return unreachable.has(codeOf(error) ?? "");
+}
+
 /** What is wrong with a peer that did not prove to be the one we wanted; undefined when that is not what failed. */
 export function tlsProblem(error: Error): string | undefined {
   const code = codeOf(error);
