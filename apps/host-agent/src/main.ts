@@ -5,7 +5,7 @@ import { readAgentConfig } from "./config.ts";
 /** Ending takes as long as what is under way: a create, at most. */
 const graceMs = 60_000;
 
-await runMain(async () => {
+void runMain(async () => {
   const config = readAgentConfig(process.env);
   const logger = makeLogger("wrenn-agent", config.logLevel);
   const lifetime = makeLifetime(logger, graceMs);
