@@ -1,6 +1,7 @@
 import {
   absolutePath,
   httpUrl,
+  isBuiltProgram,
   type ListenAddress,
   listenAddress,
   logLevelVariable,
@@ -35,12 +36,15 @@ export interface CliConfig {
   readonly wrennDir: string;
   readonly cpListen: ListenAddress;
   readonly hostListen: ListenAddress;
-  readonly envdBinary: string;
+  /** Absent: the one that this program carries. */
+  readonly envdBinary: string | undefined;
   /** Absent: `wrenn up` runs a PostgreSQL of its own. */
   readonly databaseUrl: string | undefined;
 }
 
 export function readCliConfig(env: NodeJS.ProcessEnv): CliConfig {
   const { logLevel: _, ...config } = readConfig(variables, env);
-  return { ...config, databaseUrl: env.DATABASE_URL || undefined };
+  const carriesEnvd = isBuiltProgram && !env.WRENN_ENVD_BIN;
+  const envdBinary = carriesEnvd ? undefined : config.envdBinary;
+  return { ...config, envdBinary, databaseUrl: env.DATABASE_URL || undefined };
 }

@@ -5,6 +5,7 @@ import { makeLogger } from "@wrenn/daemon";
 import { ensureImages } from "@wrenn/images";
 import type { CliConfig } from "../config.ts";
 import type { Progress } from "../progress.ts";
+import { guestAgent } from "./guest-agent.ts";
 import { readOwner } from "./owner.ts";
 import { SupervisedPostgres } from "./supervised-postgres.ts";
 import { SupervisedProcess } from "./supervised-process.ts";
@@ -28,7 +29,7 @@ export async function startPlatform(
   }
   await mkdir(config.wrennDir, { recursive: true });
   const wrennDir = await realpath(config.wrennDir);
-  await buildImages(wrennDir, config.envdBinary, progress, signal);
+  const envdBinary = await buildImages({ ...config, wrennDir }, progress, signal);
 
   await using stack = new AsyncDisposableStack();
   const logDir = join(wrennDir, "logs");
@@ -41,7 +42,7 @@ export async function startPlatform(
     }));
 
   const onRestart = (name: string, how: string) => progress.note(`${name} ${how}; restarting it`);
-  const common = { ...process.env, WRENN_DIR: wrennDir, WRENN_ENVD_BIN: config.envdBinary };
+  const common = { ...process.env, WRENN_DIR: wrennDir, WRENN_ENVD_BIN: envdBinary };
   const agent = await progress.step("host agent", async () =>
     stack.use(
       await SupervisedProcess.start(
@@ -79,15 +80,15 @@ export async function startPlatform(
   return { url: controlPlane.url, apiKey, logDir, [Symbol.asyncDispose]: () => started.disposeAsync() };
 }
 
-/** Makes kernel and root file system if absent or outdated. */
+/** Makes kernel and root file system if absent or outdated. @returns the guest agent that is in them. */
 export async function buildImages(
-  wrennDir: string,
-  envdBinary: string,
+  config: CliConfig,
   progress: Progress,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<string> {
+  const envdBinary = await guestAgent(config);
   await ensureImages({
-    wrennDir,
+    wrennDir: config.wrennDir,
     envdBinary,
     signal,
     onProgress: (step, state, elapsedMs) => {
@@ -95,6 +96,7 @@ export async function buildImages(
       if (state === "done") progress.done(step, elapsedMs);
     },
   });
+  return envdBinary;
 }
 
 /** A restarted daemon serves where its clients know it to be, also when the kernel chose the port at first. */
