@@ -50,6 +50,9 @@ generate: node_modules ## Code from the protos
 bench: install ## Performance: make bench SUITE=create, or all of them
 	@exec node bench/src/main.ts $(SUITE)
 
-test-long build dev dev-agent dev-frontend doctor:
+build: install ## builds/: wrenn, wrenn-cp, wrenn-agent and envd, each complete in itself
+	@exec node scripts/build.ts
+
+test-long dev dev-agent dev-frontend doctor:
 	@echo "make $@: nothing to do yet; see CHANGELOG.md for what there is" >&2
 	exit 1
