@@ -30,6 +30,8 @@ export async function bundle(root: string, entry: string, target: string): Promi
     file: target,
     format: "cjs",
     codeSplitting: false,
+    // As from source: what a library needs is there when it is loaded, polyfills above all.
+    strictExecutionOrder: true,
     sourcemap: "inline",
     sourcemapExcludeSources: true,
     sourcemapPathTransform: (source, map) => belowRepository(root, resolve(map, "..", source)),
