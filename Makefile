@@ -50,6 +50,19 @@ generate: node_modules ## Code from the protos
 bench: install ## Performance: make bench SUITE=create, or all of them
 	@exec node bench/src/main.ts $(SUITE)
 
-test-long build dev dev-agent dev-frontend doctor:
+build: install ## builds/: wrenn, wrenn-cp, wrenn-agent and envd, each complete in itself
+	@exec node scripts/build.ts
+
+dev: install ## The control plane from source, with its own PostgreSQL; restarts on a change
+	@exec node scripts/dev/control-plane.ts
+
+dev-agent: install ## A host agent from source for it; restarts on a change, capsules run on
+	@exec node scripts/dev/agent.ts
+
+dev-frontend:
+	@echo "make dev-frontend: there is no frontend yet; the console is a later step, see CHANGELOG.md" >&2
+	exit 1
+
+test-long doctor:
 	@echo "make $@: nothing to do yet; see CHANGELOG.md for what there is" >&2
 	exit 1

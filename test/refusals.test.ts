@@ -1,12 +1,13 @@
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readdir, symlink } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { leftoversOf } from "./support/leftovers.ts";
+import { pathWithout } from "./support/path-without.ts";
 import { cliPath, makeWrennDir, platformEnvironment, startCli } from "./support/platform-process.ts";
 
 const run = promisify(execFile);
@@ -28,22 +29,13 @@ async function refusalOf(wrennDir: string, extra: NodeJS.ProcessEnv): Promise<Re
   return { code, sentence: sentences[0] ?? "", left: await leftoversOf(wrennDir) };
 }
 
-/** A PATH with every program of this machine but those of QEMU. */
-async function pathWithoutQemu(dir: string): Promise<string> {
-  await mkdir(dir);
-  for (const source of ["/usr/sbin", "/usr/bin"]) {
-    for (const name of await readdir(source)) {
-      if (!name.startsWith("qemu-system")) await symlink(join(source, name), join(dir, name)).catch(() => {});
-    }
-  }
-  return dir;
-}
-
 describe("what an operator has to mend is one sentence, a bad exit, and nothing half-made", () => {
   test("the VMM is missing", async () => {
     await using stack = new AsyncDisposableStack();
     const wrennDir = await makeWrennDir(stack);
-    const refusal = await refusalOf(wrennDir, { PATH: await pathWithoutQemu(join(wrennDir, "bin")) });
+    const refusal = await refusalOf(wrennDir, {
+      PATH: await pathWithout(join(wrennDir, "bin"), /^qemu-system/),
+    });
     expect(refusal).toMatchObject({ code: 1, left: [] });
     expect(refusal.sentence).toMatch(/qemu-system-x86_64 is not installed.*make install/);
   });

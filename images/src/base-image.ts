@@ -1,11 +1,11 @@
-import { chmod, copyFile, open, readdir, rm } from "node:fs/promises";
+import { open, readdir, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { WrennError } from "@wrenn/contracts";
 import { guestRelease, guestSources } from "./apt-sources.ts";
 import type { BuildContext } from "./build-context.ts";
 import { combinedDigest, shortDigest } from "./digest.ts";
 import { exists, publish } from "./durable-files.ts";
-import { guestFile, readGuestFile } from "./guest-files.ts";
+import { placeGuestFile, readGuestFile } from "./guest-files.ts";
 import { runCommand } from "./run-command.ts";
 
 const gib = 1024 ** 3;
@@ -94,11 +94,8 @@ export async function ensureBase(context: BuildContext, recipe: string): Promise
 }
 
 async function bootstrap(tree: string, { work, signal }: BuildContext): Promise<void> {
-  // A copy that is executable and has a plain name: the path of a checkout may have spaces, which mmdebstrap would
-  // give to a shell.
   const customize = join(work, "customize-base");
-  await copyFile(guestFile("customize-base"), customize);
-  await chmod(customize, 0o755);
+  await placeGuestFile("customize-base", customize);
   const arguments_ = [
     "--quiet",
     "--variant=minbase",

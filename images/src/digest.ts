@@ -9,6 +9,11 @@ export async function fileDigest(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
+/** SHA-256 of a text, as UTF-8, in hex. */
+export function textDigest(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}
+
 /** SHA-256 in hex over the parts with their boundaries: ["ab", "c"] and ["a", "bc"] differ. */
 export function combinedDigest(parts: readonly string[]): string {
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex");

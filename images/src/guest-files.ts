@@ -1,14 +1,17 @@
-import { readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
+import { writeFile } from "node:fs/promises";
+import { readProgramFile } from "@wrenn/daemon";
+import { finish } from "./durable-files.ts";
 
+/** A script that is made part of an image. */
 type GuestFile = "customize-base" | "initramfs-init" | "wrenn-init";
 
-/** The path of a script that is made part of an image. */
-export function guestFile(name: GuestFile): string {
-  return fileURLToPath(new URL(`../guest/${name}`, import.meta.url));
+/** Its text, for digests. */
+export async function readGuestFile(name: GuestFile): Promise<string> {
+  return (await readProgramFile(`images/guest/${name}`)).toString();
 }
 
-/** Its text, for digests. */
-export function readGuestFile(name: GuestFile): Promise<string> {
-  return readFile(guestFile(name), "utf8");
+/** Writes it to `path`, executable. */
+export async function placeGuestFile(name: GuestFile, path: string): Promise<void> {
+  await writeFile(path, await readProgramFile(`images/guest/${name}`));
+  await finish(path, 0o755);
 }

@@ -6,7 +6,7 @@ import { guestSources } from "./apt-sources.ts";
 import type { BuildContext } from "./build-context.ts";
 import { combinedDigest } from "./digest.ts";
 import { exists, publish, publishJson } from "./durable-files.ts";
-import { guestFile, readGuestFile } from "./guest-files.ts";
+import { placeGuestFile, readGuestFile } from "./guest-files.ts";
 import { buildInitramfs } from "./initramfs.ts";
 import { orderModules, type WantedModules } from "./kernel-modules.ts";
 import { extractKernel } from "./kernel-payload.ts";
@@ -64,7 +64,9 @@ export async function buildKernel({ wrennDir, work, signal, progress }: BuildCon
   const initramfs = join(work, "initramfs.cpio.gz");
   await progress.step("initramfs", async () => {
     const modules = await orderModules(join(tree, "lib/modules", packaged.release), wantedModules);
-    const parts = { busybox: join(tree, "bin/busybox"), init: guestFile("initramfs-init"), modules };
+    const init = join(work, "initramfs-init");
+    await placeGuestFile("initramfs-init", init);
+    const parts = { busybox: join(tree, "bin/busybox"), init, modules };
     await buildInitramfs(parts, initramfs, join(work, "initramfs"), signal);
   });
 

@@ -2,10 +2,10 @@ import { mkdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { WrennError } from "@wrenn/contracts";
 import type { BuildContext } from "./build-context.ts";
-import { combinedDigest, fileDigest, shortDigest } from "./digest.ts";
+import { combinedDigest, fileDigest, shortDigest, textDigest } from "./digest.ts";
 import { exists, finish, linkText, makeDirectory, pointLink, publish } from "./durable-files.ts";
 import { addExecutables } from "./ext4-files.ts";
-import { guestFile } from "./guest-files.ts";
+import { placeGuestFile, readGuestFile } from "./guest-files.ts";
 import { runCommand } from "./run-command.ts";
 
 /** images/minimal/versions/<version>/manifest.json. Digests are SHA-256 in hex. */
@@ -33,11 +33,8 @@ export async function imageInputs(baseDigest: string, envdBinary: string): Promi
   if (!(await exists(envdBinary))) {
     throw new WrennError("image_missing", `The guest agent ${envdBinary} does not exist; build envd first.`);
   }
-  const [envdDigest, initDigest] = await Promise.all([
-    fileDigest(envdBinary),
-    fileDigest(guestFile("wrenn-init")),
-  ]);
-  return { baseDigest, envdDigest, initDigest };
+  const initDigest = textDigest(await readGuestFile("wrenn-init"));
+  return { baseDigest, envdDigest: await fileDigest(envdBinary), initDigest };
 }
 
 /** The version of the image that has these inputs. */
@@ -93,9 +90,11 @@ async function buildVersion(
   await mkdir(folder);
   const rootfs = join(folder, "rootfs.ext4");
   await runCommand("cp", ["--reflink=auto", "--sparse=always", base, rootfs], { signal });
+  const init = join(work, "wrenn-init");
+  await placeGuestFile("wrenn-init", init);
   const files = [
     { name: "envd", source: envdBinary },
-    { name: "wrenn-init", source: guestFile("wrenn-init") },
+    { name: "wrenn-init", source: init },
   ];
   const written = await addExecutables(rootfs, "/usr/local/bin", files, work, signal);
   if (written.get("envd") !== inputs.envdDigest || written.get("wrenn-init") !== inputs.initDigest) {

@@ -2,6 +2,7 @@ import { WrennError } from "@wrenn/contracts";
 import {
   absolutePath,
   httpUrl,
+  isBuiltProgram,
   isLoopback,
   type ListenAddress,
   listenAddress,
@@ -37,7 +38,8 @@ export interface CliConfig {
   readonly wrennDir: string;
   readonly cpListen: ListenAddress;
   readonly hostListen: ListenAddress;
-  readonly envdBinary: string;
+  /** Absent: the one that this program carries. */
+  readonly envdBinary: string | undefined;
   /** Absent: `wrenn up` runs a PostgreSQL of its own. */
   readonly databaseUrl: string | undefined;
 }
@@ -51,5 +53,7 @@ export function readCliConfig(env: NodeJS.ProcessEnv): CliConfig {
       "WRENN_CP_LISTEN_ADDR must be :PORT or a loopback address, for the agent on this machine";
     throw new WrennError("config_invalid", `configuration: ${sentence}`);
   }
-  return { ...config, databaseUrl: env.DATABASE_URL || undefined };
+  const carriesEnvd = isBuiltProgram && !env.WRENN_ENVD_BIN;
+  const envdBinary = carriesEnvd ? undefined : config.envdBinary;
+  return { ...config, envdBinary, databaseUrl: env.DATABASE_URL || undefined };
 }

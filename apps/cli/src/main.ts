@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { runMain, wrennVersion } from "@wrenn/daemon";
+import { runMain } from "@wrenn/daemon";
 import { Command } from "commander";
 import { demo } from "./commands/demo.ts";
 import { hello } from "./commands/hello.ts";
@@ -8,7 +8,7 @@ import { up } from "./commands/up.ts";
 
 const program = new Command("wrenn")
   .description("A computer for every agent, user or job")
-  .version(wrennVersion);
+  .option("--version", "output the version number");
 let exitCode = 0;
 
 const commands = [
@@ -30,7 +30,7 @@ for (const { name, summary, run } of commands) {
     });
 }
 
-await runMain(async () => {
+void runMain(async () => {
   await program.parseAsync();
   return exitCode;
 });

@@ -3,7 +3,7 @@ import { makeLifetime, makeLogger, runMain } from "@wrenn/daemon";
 import { readControlPlaneConfig } from "./config.ts";
 import { startControlPlane } from "./start.ts";
 
-await runMain(async () => {
+void runMain(async () => {
   const config = readControlPlaneConfig(process.env);
   const logger = makeLogger("wrenn-cp", config.logLevel);
   const lifetime = makeLifetime(logger);

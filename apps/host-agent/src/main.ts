@@ -9,7 +9,7 @@ const graceMs = 60_000;
 /** How long a supervisor waits for the control plane to know this host. Without one the agent serves as well. */
 const firstReportMs = 10_000;
 
-await runMain(async () => {
+void runMain(async () => {
   const given = await readArguments(process.argv.slice(2), process.stdin);
   if (given.help || given.version) {
     process.stdout.write(given.help ? usage : `${wrennVersion}\n`);

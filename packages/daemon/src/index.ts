@@ -6,6 +6,7 @@ export * from "./lock-directory.ts";
 export * from "./logger.ts";
 export * from "./main.ts";
 export * from "./message-chunks.ts";
+export * from "./program-files.ts";
 export * from "./ready.ts";
 export * from "./run-command.ts";
 export * from "./shutdown.ts";

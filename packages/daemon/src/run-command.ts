@@ -6,7 +6,7 @@ export interface RunOptions {
   cwd?: string | undefined;
   env?: NodeJS.ProcessEnv | undefined;
   /** Written to standard input, which is otherwise empty. */
-  input?: string | undefined;
+  input?: string | Uint8Array | undefined;
 }
 
 export interface CommandOutput {

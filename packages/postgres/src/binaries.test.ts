@@ -4,12 +4,13 @@ import { dirname, join } from "node:path";
 import { runCommand } from "@wrenn/daemon";
 import { expect, test } from "vitest";
 import { findBinaries, libraryEnvironment } from "./binaries.ts";
+import { layoutOf } from "./layout.ts";
 
 test("runs from a package whose install script was skipped, without writing to it", async () => {
   await using stack = new AsyncDisposableStack();
   const dir = await mkdtemp(join(tmpdir(), "wrenn-binaries-"));
   stack.defer(() => rm(dir, { recursive: true }));
-  const { postgres } = await findBinaries(join(dir, "unused"));
+  const { postgres } = await findBinaries(layoutOf(join(dir, "unused")));
   const native = join(dir, "native");
   await cp(dirname(dirname(postgres)), native, { recursive: true, verbatimSymlinks: true });
   for (const entry of await readdir(join(native, "lib"), { withFileTypes: true })) {

@@ -1,6 +1,9 @@
 import { access, mkdir, readFile, rm, symlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { WrennError } from "@wrenn/contracts";
+import { isBuiltProgram } from "@wrenn/daemon";
+import { unpackPrograms } from "./carried-programs.ts";
+import type { Layout } from "./layout.ts";
 
 /** The programs of PostgreSQL, and what their environment needs so that they find their libraries. */
 export interface PostgresBinaries {
@@ -20,20 +23,27 @@ interface LibraryLink {
 }
 
 /**
- * Finds the PostgreSQL that npm installed for this processor.
+ * Finds the PostgreSQL that this program carries, or, from source, the one that npm installed for this processor.
  *
  * npm cannot pack symbolic links; the package makes the ones its libraries need in an install script, which many
- * set-ups skip. When they are missing, they are made in `libraryDir`, which is ours, and not among the packages,
- * which may be read-only.
+ * set-ups skip. When they are missing, they are made in a directory that is ours, and not among the packages, which
+ * may be read-only.
  *
  * @throws {WrennError} `image_missing` when the package is not installed.
  */
-export async function findBinaries(libraryDir: string): Promise<PostgresBinaries> {
-  const { initdb, postgres } = await importPlatformPackage();
-  const libraries = await libraryEnvironment(dirname(dirname(postgres)), libraryDir);
+export async function findBinaries(
+  layout: Pick<Layout, "libraries" | "programs">,
+  signal?: AbortSignal,
+): Promise<PostgresBinaries> {
   // LC_ALL would override the locale that the cluster was made with; PG* variables would override our arguments.
-  const env = { PATH: process.env.PATH, TZ: "UTC", ...libraries };
-  return { initdb, postgres, env };
+  const env = { PATH: process.env.PATH, TZ: "UTC" };
+  if (isBuiltProgram) {
+    const bin = join(await unpackPrograms(layout.programs, signal), "bin");
+    return { initdb: join(bin, "initdb"), postgres: join(bin, "postgres"), env };
+  }
+  const { initdb, postgres } = await importPlatformPackage();
+  const libraries = await libraryEnvironment(dirname(dirname(postgres)), layout.libraries);
+  return { initdb, postgres, env: { ...env, ...libraries } };
 }
 
 async function importPlatformPackage(): Promise<PlatformPackage> {

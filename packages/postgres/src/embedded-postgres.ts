@@ -34,7 +34,7 @@ export interface EmbeddedPostgres extends AsyncDisposable {
 const portAttempts = 3;
 
 /**
- * Starts the PostgreSQL that npm installed on a directory, which it makes the first time (0.7 s; 0.1 s later).
+ * Starts the PostgreSQL that comes with Wrenn on a directory, which it makes the first time (0.7 s; 0.1 s later).
  *
  * It listens on 127.0.0.1 only and asks for a password. It gets SIGINT when this process dies, and the next start
  * ends it if that was not enough.
@@ -48,7 +48,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   try {
     await mkdir(layout.dir, { recursive: true, mode: 0o700 });
     stack.use(await lockDirectory(layout.dir, "postgres"));
-    const binaries = await findBinaries(layout.libraries);
+    const binaries = await findBinaries(layout, signal);
     const { password } = await ensureCluster(layout, binaries, signal);
     await endLeftover(layout.data, logger, signal);
     const { server, port } = await startServer(layout, binaries, logger, signal);

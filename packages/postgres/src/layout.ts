@@ -11,6 +11,8 @@ export interface Layout {
   readonly port: string;
   /** Library links that the npm package lacks; see {@link findBinaries}. */
   readonly libraries: string;
+  /** PostgreSQL's own files, unpacked by a program that carries them. */
+  readonly programs: string;
 }
 
 export function layoutOf(dir: string): Layout {
@@ -20,5 +22,6 @@ export function layoutOf(dir: string): Layout {
     password: join(dir, "password"),
     port: join(dir, "port"),
     libraries: join(dir, "lib"),
+    programs: join(dir, "programs"),
   };
 }

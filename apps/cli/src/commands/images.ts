@@ -7,6 +7,6 @@ export async function images(): Promise<number> {
   const config = readCliConfig(process.env);
   const interrupted = new AbortController();
   process.once("SIGINT", () => interrupted.abort());
-  await buildImages(config.wrennDir, config.envdBinary, new Progress(), interrupted.signal);
+  await buildImages(config, new Progress(), interrupted.signal);
   return 0;
 }

@@ -5,6 +5,7 @@ import { type ListenAddress, makeLogger } from "@wrenn/daemon";
 import { ensureImages } from "@wrenn/images";
 import type { CliConfig } from "../config.ts";
 import type { Progress } from "../progress.ts";
+import { guestAgent } from "./guest-agent.ts";
 import { registrationToken } from "./host-registration.ts";
 import { readOwner } from "./owner.ts";
 import { SupervisedPostgres } from "./supervised-postgres.ts";
@@ -29,7 +30,7 @@ export async function startPlatform(
   }
   await mkdir(config.wrennDir, { recursive: true });
   const wrennDir = await realpath(config.wrennDir);
-  await buildImages(wrennDir, config.envdBinary, progress, signal);
+  const envdBinary = await buildImages({ ...config, wrennDir }, progress, signal);
 
   await using stack = new AsyncDisposableStack();
   const logDir = join(wrennDir, "logs");
@@ -45,7 +46,7 @@ export async function startPlatform(
     common: {
       ...process.env,
       WRENN_DIR: wrennDir,
-      WRENN_ENVD_BIN: config.envdBinary,
+      WRENN_ENVD_BIN: envdBinary,
       DATABASE_URL: databaseUrl,
     },
     logDir,
@@ -100,15 +101,15 @@ async function startAgent(
   return await SupervisedProcess.start({ ...options, name: "wrenn-agent", environment, drain: true }, signal);
 }
 
-/** Makes kernel and root file system if absent or outdated. */
+/** Makes kernel and root file system if absent or outdated. @returns the guest agent that is in them. */
 export async function buildImages(
-  wrennDir: string,
-  envdBinary: string,
+  config: CliConfig,
   progress: Progress,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<string> {
+  const envdBinary = await guestAgent(config);
   await ensureImages({
-    wrennDir,
+    wrennDir: config.wrennDir,
     envdBinary,
     signal,
     onProgress: (step, state, elapsedMs) => {
@@ -116,6 +117,7 @@ export async function buildImages(
       if (state === "done") progress.done(step, elapsedMs);
     },
   });
+  return envdBinary;
 }
 
 /** A restarted daemon serves where its clients know it to be, also when the kernel chose the port at first. */

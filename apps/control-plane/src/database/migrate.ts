@@ -1,8 +1,6 @@
 import { createHash } from "node:crypto";
-import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { WrennError } from "@wrenn/contracts";
-import type { Logger } from "@wrenn/daemon";
+import { type Logger, listProgramFiles, readProgramFile } from "@wrenn/daemon";
 import type pg from "pg";
 import { advisoryLocks } from "./locks.ts";
 
@@ -18,16 +16,18 @@ interface AppliedMigration {
   checksum: string;
 }
 
+const directory = "apps/control-plane/src/database/migrations";
 const fileName = /^(\d{4})-([a-z0-9-]+)\.sql$/;
 
 /** The migrations of this version, in order. */
-export async function readMigrations(dir = join(import.meta.dirname, "migrations")): Promise<Migration[]> {
-  const names = (await readdir(dir)).sort();
+export async function readMigrations(): Promise<Migration[]> {
+  const names = await listProgramFiles(directory);
   return Promise.all(
     names.map(async (file) => {
       const [, version, name] = fileName.exec(file) ?? [];
       if (!version || !name) throw new Error(`${file} is not named like a migration`);
-      return { version: Number(version), name, sql: await readFile(join(dir, file), "utf8") };
+      const sql = (await readProgramFile(`${directory}/${file}`)).toString();
+      return { version: Number(version), name, sql };
     }),
   );
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { hash } from "@node-rs/argon2";
 import type { Logger } from "@wrenn/daemon";
 import type { Kysely, Transaction } from "kysely";
+import { hashPassword } from "../auth/password-hash.ts";
 import { createApiKey } from "../auth/store.ts";
 import type { Schema } from "../database/schema.ts";
 import { describeOwner, hasOwnerFile, type OwnerCredentials, writeOwnerFile } from "./owner-file.ts";
@@ -9,9 +9,6 @@ import { findOwner, insertOwner, withOwnerLock } from "./store.ts";
 
 const ownerEmail = "owner@localhost";
 const ownerTeam = "Owner";
-
-/** OWASP's second choice for Argon2id (the library's default algorithm): 19 MiB, two passes, one lane. */
-const argon2Cost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
 
 /**
  * Makes the account that a new platform is used with, and its file. The file is written after the account is
@@ -39,7 +36,7 @@ export async function ensureOwner(
 
 async function createOwner(db: Transaction<Schema>): Promise<OwnerCredentials> {
   const password = randomBytes(18).toString("base64url");
-  const passwordHash = await hash(password, argon2Cost);
+  const passwordHash = await hashPassword(password);
   const owner = await insertOwner(db, { email: ownerEmail, passwordHash, teamName: ownerTeam });
   const key = { teamId: owner.teamId, createdBy: owner.userId, name: "owner" };
   const apiKey = await createApiKey(db, key);
