@@ -72,7 +72,9 @@ function judged({ passed, failed }: Outcome, code: number | null): Outcome {
 const suites: readonly Suite[] = [
   { name: "guest agent", budgetMinutes: 8, run: cargo },
   { name: "unit", budgetMinutes: 4, run: vitest("unit") },
-  { name: "platform", budgetMinutes: 10, run: vitest("platform") },
+  { name: "machines", budgetMinutes: 3, run: vitest("machines") },
+  { name: "platform", budgetMinutes: 8, run: vitest("platform") },
+  { name: "faults", budgetMinutes: 5, run: vitest("faults") },
 ];
 
 const only = process.argv.slice(2);

@@ -1,14 +1,12 @@
 import type { TestProject } from "vitest/node";
 import "./support/provided.ts";
 import { leftoversOf } from "./support/leftovers.ts";
-import { builtEnvd, sharedImages, startPlatform } from "./support/platform-process.ts";
+import { startPlatform } from "./support/platform-process.ts";
 
 /** One platform for all suites of this project. When they are done, Ctrl-C must leave nothing of it. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   await using stack = new AsyncDisposableStack();
   const platform = await startPlatform(stack);
-  project.provide("imagesDir", sharedImages);
-  project.provide("envdBinary", builtEnvd());
   project.provide("platform", { url: platform.url, apiKey: platform.apiKey, wrennDir: platform.wrennDir });
   const owned = stack.move();
   return async () => {

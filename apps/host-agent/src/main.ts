@@ -1,37 +1,5 @@
 #!/usr/bin/env node
-import { announceReady, makeLifetime, makeLogger, onDrain, runMain, wrennVersion } from "@wrenn/daemon";
-import { runAgent } from "./agent.ts";
-import { readArguments, usage } from "./arguments.ts";
-import { readAgentConfig } from "./config.ts";
+import { runMain } from "@wrenn/daemon";
+import { agentProgram } from "./program.ts";
 
-/** Ending takes as long as what is under way: a create, at most. */
-const graceMs = 60_000;
-/** How long a supervisor waits for the control plane to know this host. Without one the agent serves as well. */
-const firstReportMs = 10_000;
-
-void runMain(async () => {
-  const given = await readArguments(process.argv.slice(2), process.stdin);
-  if (given.help || given.version) {
-    process.stdout.write(given.help ? usage : `${wrennVersion}\n`);
-    return 0;
-  }
-  const config = readAgentConfig(process.env, given);
-  // Not for the programs that this one starts.
-  delete process.env.WRENN_REGISTRATION_TOKEN;
-  const logger = makeLogger("wrenn-agent", config.logLevel);
-  const lifetime = makeLifetime(logger, graceMs);
-  try {
-    const { port, reported, drain } = await runAgent(config, lifetime, logger);
-    onDrain(async () => {
-      await drain().catch((err: unknown) => logger.error({ err }, "not every capsule could be ended"));
-      lifetime.end("the host is drained");
-    });
-    await reported(firstReportMs);
-    announceReady(`https://127.0.0.1:${port}`);
-  } catch (error) {
-    lifetime.end("the agent did not start");
-    await lifetime.ended;
-    throw error;
-  }
-  return await lifetime.ended;
-});
+void runMain(() => agentProgram());
