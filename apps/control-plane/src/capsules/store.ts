@@ -19,6 +19,7 @@ export interface MoveChanges {
   generation?: bigint;
   hostId?: string;
   reason?: string;
+  detail?: string | undefined;
   revision?: bigint;
   versions?: CapsuleVersions;
   startedAt?: Date;
@@ -111,6 +112,7 @@ export class CapsuleStore {
         updated_at: sql`now()`,
         generation: changes.generation ?? seen.generation,
         reason: changes.reason ?? null,
+        detail: changes.detail ?? null,
         ...(changes.hostId !== undefined && { host_id: changes.hostId }),
         ...(changes.revision !== undefined && {
           revision: sql<bigint>`greatest(revision, ${changes.revision})`,

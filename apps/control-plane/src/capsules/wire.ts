@@ -17,6 +17,7 @@ export function toWire(row: CapsuleRow & Partial<Pick<PlacedCapsule, "host_silen
     status: row.host_silent && hostsWord.includes(status) ? "missing" : status,
     state: row.state,
     ...(row.reason !== null && { reason: row.reason }),
+    ...(row.detail !== null && { detail: row.detail }),
     template: row.template,
     vcpus: row.vcpus,
     memory_mb: row.memory_mib,

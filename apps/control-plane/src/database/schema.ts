@@ -115,6 +115,8 @@ interface CapsulesTable {
   revision: ColumnType<bigint>;
   /** Machine-readable reason of `error` and `stopped`. */
   reason: string | null;
+  /** What led to `error`, for a person. */
+  detail: string | null;
   /** The control plane that works on it while it is pending, starting or stopping. */
   operated_by: string | null;
   versions: ColumnType<CapsuleVersions, string | undefined, string>;

@@ -10,6 +10,8 @@ export interface Observed {
   id: string;
   state: CapsuleState;
   reason: string | undefined;
+  /** What led to `error`, for a person. Only reports have it. */
+  detail: string | undefined;
   generation: bigint;
   revision: bigint;
   startedAt: Date | undefined;
@@ -21,6 +23,8 @@ export function fromReport(capsule: ReportedCapsule): Observed {
     id: capsule.id,
     state: capsule.state,
     reason: capsule.reason,
+    // PostgreSQL's text has no NUL; a VMM's log may have anything.
+    detail: capsule.detail?.replaceAll("\0", ""),
     generation: BigInt(capsule.generation),
     revision: BigInt(capsule.revision),
     startedAt: capsule.started_at === undefined ? undefined : new Date(capsule.started_at),
@@ -35,6 +39,7 @@ export function fromAnswer(capsule: Capsule, agentVersion: string | undefined): 
     id: capsule.id,
     state: capsule.state,
     reason: capsule.reason || undefined,
+    detail: undefined,
     generation: capsule.generation,
     revision: capsule.revision,
     startedAt: capsule.startedAt && timestampDate(capsule.startedAt),

@@ -78,6 +78,29 @@ describe("the order of reports", () => {
     expect(await shown(cp, id)).toMatchObject({ status: "error", reason: "vmm_exited" });
   });
 
+  test("the last words of a machine are shown, whatever it said", async () => {
+    const id = await cp.runningCapsule();
+    const detail = "qemu: \u0000 no memory\n";
+    await delta([{ id, state: "error", reason: "vmm_exited", detail, revision: 2 }]);
+    expect(await shown(cp, id)).toMatchObject({ state: "error", detail: "qemu:  no memory\n" });
+  });
+
+  test("a capsule whose journal cannot be read is in error, and is left to who owns it", async () => {
+    const id = await cp.runningCapsule();
+    const destroyed: string[] = [];
+    cp.agent.answers.destroyCapsule = ({ capsuleId }) => {
+      destroyed.push(capsuleId);
+      return {};
+    };
+    const unreadable = { id, state: "error", reason: "journal_unreadable", revision: 2 } as const;
+    await delta([unreadable]);
+    await cp.host.told([unreadable], { revision: cp.host.revision });
+    expect(await shown(cp, id)).toMatchObject({ state: "error", reason: "journal_unreadable" });
+    expect(destroyed).toEqual([]);
+    expect((await cp.request("DELETE", `/v1/capsules/${id}`)).statusCode).toBe(204);
+    expect(destroyed).toEqual([id]);
+  });
+
   test("one that comes twice, or late, changes nothing and is acknowledged", async () => {
     const first = await delta([]);
     expect(await cp.host.told([], { revision: first.acknowledged, base_revision: 1 })).toEqual(first);

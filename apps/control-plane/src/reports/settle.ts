@@ -22,9 +22,8 @@ export async function settleObserved(
   observed: Observed,
   parts: SettleParts,
 ): Promise<"orphan" | undefined> {
-  if (row.state === "stopped" || row.state === "error") {
-    return isGone(observed) ? undefined : "orphan";
-  }
+  if (row.state === "stopped") return isGone(observed) ? undefined : "orphan";
+  if (row.state === "error") return isGone(observed) || isUnreadable(observed) ? undefined : "orphan";
   if (observed.generation !== row.generation || observed.revision < row.revision) return undefined;
   if (parts.operations.has(row.id)) return undefined;
   if (row.state === "starting") return settleStarting(row, observed, parts);
@@ -37,6 +36,11 @@ export async function settleLost(row: CapsuleRow, { store, logger }: SettleParts
   if (await store.move(row, "error", { reason: "lost" })) {
     logger.warn({ capsule: row.id, reason: "lost" }, "the host has lost a capsule");
   }
+}
+
+/** It may run yet, and who knows the host may mend its journal. Only who owns it decides that it goes. */
+function isUnreadable({ reason }: Observed): boolean {
+  return reason === "journal_unreadable";
 }
 
 /** Whether a capsule is no more, or on its way there. */
@@ -74,10 +78,10 @@ async function settleLive(
     return undefined;
   }
   const drained = observed.state === "stopped" && observed.reason === "host_drained";
-  const reason = observed.reason ?? "lost";
+  const { reason = "lost", detail, revision } = observed;
   const moved = drained
     ? await store.noteStopped(row, reason)
-    : await store.move(row, "error", { reason, revision: observed.revision });
+    : await store.move(row, "error", { reason, detail, revision });
   if (moved) logger.warn({ capsule: row.id, state: moved.state, reason }, "a capsule has ended by itself");
-  return moved && observed.state === "error" ? "orphan" : undefined;
+  return moved && observed.state === "error" && !isUnreadable(observed) ? "orphan" : undefined;
 }

@@ -2,6 +2,9 @@ import type { ReportedCapsule } from "@wrenn/contracts/rest";
 import { wrennVersion } from "@wrenn/daemon";
 import type { Capsule } from "./capsule.ts";
 
+/** As much of a log as a report may carry. */
+const maxDetailLength = 4096;
+
 /** A capsule as the control plane is told of it. */
 export function toReport(capsule: Capsule): ReportedCapsule {
   const { versions } = capsule;
@@ -11,6 +14,7 @@ export function toReport(capsule: Capsule): ReportedCapsule {
     generation: capsule.generation,
     revision: capsule.revision,
     ...(capsule.reason && { reason: capsule.reason }),
+    ...(capsule.detail && { detail: capsule.detail.slice(-maxDetailLength) }),
     ...(capsule.startedAt && { started_at: capsule.startedAt }),
     versions: versions
       ? {

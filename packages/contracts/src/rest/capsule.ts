@@ -41,6 +41,9 @@ export const Capsule = Type.Object(
     }),
     state: Type.Enum([...capsuleStates], { description: "Fine state." }),
     reason: Type.Optional(Type.String({ description: "Machine-readable reason of `error` and `stopped`." })),
+    detail: Type.Optional(
+      Type.String({ description: "What led to `error`, for a person: the VMM's last lines." }),
+    ),
     template: Type.String(),
     vcpus: Type.Integer(),
     memory_mb: Type.Integer({ description: "MiB." }),

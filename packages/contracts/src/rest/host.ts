@@ -110,6 +110,8 @@ export const ReportedCapsule = Type.Object({
   id: Type.String({ maxLength: 64 }),
   state: Type.Enum([...capsuleStates]),
   reason: Type.Optional(Type.String({ maxLength: 64 })),
+  /** For a person, what led to `error`: the VMM's last lines. */
+  detail: Type.Optional(Type.String({ maxLength: 4096 })),
   /** What the control plane commanded. */
   generation: Type.Integer({ minimum: 0 }),
   /** What the agent observed; grows with every change of this capsule. */

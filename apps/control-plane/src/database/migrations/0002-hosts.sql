@@ -57,6 +57,9 @@ CREATE TABLE registration_tokens (
 );
 CREATE INDEX registration_tokens_host ON registration_tokens (host_id);
 
+-- What led to an error, for a person.
+ALTER TABLE capsules ADD COLUMN detail text;
+
 -- Which control plane works on a capsule that is pending, starting or stopping.
 ALTER TABLE capsules ADD COLUMN operated_by text;
 -- What the settler looks for.
