@@ -1,10 +1,9 @@
 import { readdir, readFile } from "node:fs/promises";
-import type { Capsule } from "@wrenn/contracts/rest";
 import { expect, test } from "vitest";
 import { Api } from "./support/api.ts";
-import { processesIn, slotsOf } from "./support/leftovers.ts";
+import { leftoversOf, processesIn } from "./support/leftovers.ts";
 import { machinePid } from "./support/machines.ts";
-import { startPlatform } from "./support/platform-process.ts";
+import { makeWrennDir, startPlatform, startPlatformOn } from "./support/platform-process.ts";
 
 /** What the command lines of the supervised processes contain. */
 const daemons = { controlPlane: "control-plane", agent: "host-agent", postgres: "bin/postgres" } as const;
@@ -49,33 +48,40 @@ test("a crash of one process restarts that one, and the platform works again", a
   }
 });
 
-test("an agent that crashed finds the machines of its earlier life, and their capsules say so", async () => {
+test("an agent that crashed serves the machines of its earlier life again", async () => {
   await using stack = new AsyncDisposableStack();
   const platform = await startPlatform(stack);
   const api = new Api(platform);
-  const { id } = (await (await api.call("POST", "/v1/capsules", {})).json()) as Capsule;
-  const slots = await slotsOf(platform.wrennDir);
+  const { id } = await api.capsule(stack);
+  const pid = await machinePid(platform.wrennDir, id);
   const { agent } = await childrenOf(platform.pid);
 
   process.kill(agent ?? 0, "SIGKILL");
 
-  await expect.poll(() => machinePid(platform.wrennDir, id), { timeout: 30_000 }).toBeUndefined();
-  const status = async () => ((await (await api.call("GET", `/v1/capsules/${id}`)).json()) as Capsule).status;
-  await expect.poll(status, { timeout: 30_000 }).toBe("error");
-  await expect
-    .poll(async () => (await slotsOf(platform.wrennDir)).length, { timeout: 30_000 })
-    .toBeLessThanOrEqual(slots.length);
+  const exec = async () => (await api.call("POST", `/v1/capsules/${id}/exec`, { cmd: "true" })).status;
+  await expect.poll(exec, { timeout: 30_000 }).toBe(200);
+  expect(await machinePid(platform.wrennDir, id)).toBe(pid);
 });
 
-test("a supervisor that is killed takes its daemons and their machines with it", async () => {
-  const owned = new AsyncDisposableStack();
-  const platform = await startPlatform(owned);
-  expect((await new Api(platform).call("POST", "/v1/capsules", {})).status).toBe(201);
+test("a supervisor that is killed takes its daemons with it, and the next one serves what runs", async () => {
+  await using stack = new AsyncDisposableStack();
+  const wrennDir = await makeWrennDir(stack);
+  const killed = new AsyncDisposableStack();
+  const first = await startPlatformOn(wrennDir, killed);
+  const { id } = await new Api(first).capsule(new AsyncDisposableStack());
+  const pid = await machinePid(wrennDir, id);
 
-  process.kill(platform.pid, "SIGKILL");
+  process.kill(first.pid, "SIGKILL");
+  const daemons = async () => (await processesIn(wrennDir)).filter((text) => !text.includes(` ${pid} `));
+  await expect.poll(daemons, { timeout: 90_000, interval: 250 }).toEqual([]);
+  // The stack's Ctrl-C finds no process any more, and says so.
+  await expect(killed.disposeAsync()).rejects.toThrow("ended with code null");
+  expect(await machinePid(wrennDir, id)).toBe(pid);
 
-  await expect.poll(() => processesIn(platform.wrennDir), { timeout: 90_000, interval: 250 }).toEqual([]);
-  expect(await slotsOf(platform.wrennDir)).toEqual([]);
-  // The stack's Ctrl-C finds no process any more, and says so; its directory goes all the same.
-  await expect(owned.disposeAsync()).rejects.toThrow("ended with code null");
+  await using second = new AsyncDisposableStack();
+  const api = new Api(await startPlatformOn(wrennDir, second));
+  expect((await api.exec(id, { cmd: "true" })).exit_code).toBe(0);
+  expect(await machinePid(wrennDir, id)).toBe(pid);
+  await second.disposeAsync();
+  expect((await leftoversOf(wrennDir)).filter((name) => !name.startsWith("layers/"))).toEqual([]);
 });

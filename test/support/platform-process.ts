@@ -66,12 +66,20 @@ export function startCli(
   });
 }
 
-/** `wrenn up` as an operator runs it; ended by Ctrl-C when the stack is disposed of. */
+/** `wrenn up` on a new data directory. */
 export async function startPlatform(
   stack: AsyncDisposableStack,
   extra: NodeJS.ProcessEnv = {},
 ): Promise<PlatformAddress & { pid: number }> {
-  const wrennDir = await makeWrennDir(stack);
+  return await startPlatformOn(await makeWrennDir(stack), stack, extra);
+}
+
+/** `wrenn up` as an operator runs it; ended by Ctrl-C when the stack is disposed of. */
+export async function startPlatformOn(
+  wrennDir: string,
+  stack: AsyncDisposableStack,
+  extra: NodeJS.ProcessEnv = {},
+): Promise<PlatformAddress & { pid: number }> {
   const child = startCli(["up"], platformEnvironment(wrennDir, extra));
   const exited = once(child, "exit");
   stack.defer(async () => {

@@ -1,6 +1,6 @@
 import type { CapsuleState } from "@wrenn/contracts";
 import type { ProcessIdentity } from "../processes/identity.ts";
-import type { CapsuleVersions, Holding, Step } from "./entry.ts";
+import type { CapsuleVersions, Step } from "./entry.ts";
 
 /** What the journal of a capsule says, taken together. */
 export interface CapsuleRecord {
@@ -84,16 +84,11 @@ function apply(record: CapsuleRecord, entry: Step): CapsuleRecord {
     case "destroy":
       return { ...record, ...dataOf(entry), state: "stopping" };
     case "release":
-      return { ...record, ...released[entry.holding] };
+      // Letting go of the rest again is fine, and it may not have been done yet. A slot may be another's by now: if it
+      // is not, it is one that nothing names.
+      return entry.holding === "slot" ? { ...record, slotIndex: undefined } : record;
   }
 }
-
-const released: Readonly<Record<Holding, Partial<CapsuleRecord>>> = {
-  machine: { machine: false, process: undefined },
-  run_dir: { runDir: false },
-  disk: { diskPath: undefined },
-  slot: { slotIndex: undefined },
-};
 
 function dataOf<S extends Step>(entry: S): Omit<S, "step" | "at"> {
   const { step: _, at: __, ...data } = entry as S & { at?: string };

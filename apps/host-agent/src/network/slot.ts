@@ -58,9 +58,15 @@ export async function makeSlot(slot: NetworkSlot, nameserver: string, signal: Ab
   await runIn(slot.namespace, "nft", ["-f", "-"], slotRules(guest, nameserver), signal);
 }
 
-/** Removes a slot. The link goes with its namespace. Removing what is not there is fine. */
+/**
+ * Removes a slot, or what there is of one. Its link would go with its namespace, but some time later: the kernel
+ * removes namespaces in the background, and until then nobody could make the slot again.
+ */
 export async function removeSlot(slot: NetworkSlot): Promise<void> {
-  if (await namespaceExists(slot)) await runIp([`netns delete ${slot.namespace}`]);
+  const link = (await exists(`/sys/class/net/${slot.hostLink}`)) ? [`link delete ${slot.hostLink}`] : [];
+  const namespace = (await namespaceExists(slot)) ? [`netns delete ${slot.namespace}`] : [];
+  const commands = [...link, ...namespace];
+  if (commands.length > 0) await runIp(commands);
 }
 
 const namespaceSysctls = [
@@ -100,7 +106,11 @@ table ip wrenn {
 
 /** Whether a namespace of the slot's name exists, whoever made it. */
 export async function namespaceExists(slot: NetworkSlot): Promise<boolean> {
-  return await access(slot.namespacePath).then(
+  return await exists(slot.namespacePath);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await access(path).then(
     () => true,
     () => false,
   );
