@@ -19,6 +19,7 @@ import { type ListenAddress, type Logger, listenError } from "@wrenn/daemon";
 import { observeCalls } from "./calls.ts";
 import { capsuleRoutes } from "./capsules/routes.ts";
 import type { CapsuleService } from "./capsules/service.ts";
+import { Connections } from "./connections.ts";
 import { execRoutes } from "./exec/routes.ts";
 import { fileRoutes } from "./files/routes.ts";
 import { hostRoutes } from "./host/routes.ts";
@@ -52,7 +53,6 @@ const fromControlPlane = createContextKey(false);
  */
 export async function serve(address: ListenAddress, options: ServerOptions): Promise<AgentServer> {
   const { logger } = options;
-  const sessions = new Set<Http2Session>();
   const trusted = new WeakSet<Http2Session>();
   const handler = connectNodeAdapter({
     routes: routesOf(options),
@@ -65,11 +65,13 @@ export async function serve(address: ListenAddress, options: ServerOptions): Pro
       return createContextValues().set(fromControlPlane, session !== undefined && trusted.has(session));
     },
   });
-  const server = createSecureServer({ ...tlsVersion, requestCert: true, rejectUnauthorized: true }, handler);
+  const server = createSecureServer(
+    { ...tlsVersion, requestCert: true, rejectUnauthorized: true, handshakeTimeout },
+    handler,
+  );
+  const connections = new Connections(server);
   server.on("session", (session) => {
-    sessions.add(session);
     if (isControlPlane(session.socket as TLSSocket)) trusted.add(session);
-    session.once("close", () => sessions.delete(session));
   });
   server.on("tlsClientError", (error, socket) => {
     logger.debug({ err: error, peer: socket.remoteAddress }, "a connection was refused");
@@ -78,11 +80,7 @@ export async function serve(address: ListenAddress, options: ServerOptions): Pro
   return {
     port,
     useIdentity: (identity) => server.setSecureContext(secureContext(identity)),
-    async [Symbol.asyncDispose]() {
-      const closed = new Promise((resolve) => server.close(resolve));
-      for (const session of sessions) session.close();
-      await closed;
-    },
+    [Symbol.asyncDispose]: () => connections.close(),
   };
 }
 
@@ -96,6 +94,9 @@ function routesOf({ capsules, templates, vmm, epoch }: ServerOptions): (router: 
     });
   };
 }
+
+/** A peer that says nothing is not waited for. */
+const handshakeTimeout = 10_000;
 
 const tlsVersion = { minVersion: "TLSv1.3" } as const;
 
