@@ -20,7 +20,7 @@ const allowed: Record<string, readonly string[]> = {
 
 /** External packages that only the places named may import. */
 const reserved: Record<string, readonly string[]> = {
-  pg: ["apps/control-plane", "packages/postgres"],
+  pg: ["apps/control-plane", "packages/postgres", "test"],
   kysely: ["apps/control-plane"],
   fastify: ["apps/control-plane"],
 };

@@ -40,7 +40,7 @@ describe("what an operator has to mend is one sentence, a bad exit, and nothing 
     expect(refusal.sentence).toMatch(/qemu-system-x86_64 is not installed.*make install/);
   });
 
-  test.each(["WRENN_CP_LISTEN_ADDR", "WRENN_HOST_LISTEN_ADDR"])(
+  test.each(["WRENN_CP_LISTEN_ADDR", "WRENN_HOST_LISTEN_ADDR", "WRENN_HOST_METRICS_ADDR"])(
     "the port of %s is in use",
     async (variable) => {
       await using stack = new AsyncDisposableStack();

@@ -67,8 +67,11 @@ export async function runAgent(
   const epoch = String(changes.epoch);
   const server = stack.use(await serve(config.listen, { capsules, templates, vmm, epoch, metrics, logger }));
   const linked = { config, layout, registration, server, changes, metrics, logger };
-  const reporter = await linkToControlPlane(linked, lifetime);
-  await openMetrics({ config, capsules, reporter, slots, metrics, logger }, stack);
+  let reporter: Reporter | undefined;
+  const isReported = () => reporter?.acknowledged ?? false;
+  // Before the host is registered: what keeps this agent from starting must not use a token up.
+  await openMetrics({ config, capsules, isReported, slots, metrics, logger }, stack);
+  reporter = await linkToControlPlane(linked, lifetime);
   logger.info({ port: server.port, vmm: vmm.name, vmmVersion: vmm.version, epoch }, "agent serves");
   return {
     port: server.port,
@@ -94,7 +97,8 @@ async function slotsOf(
 interface Observed {
   readonly config: AgentConfig;
   readonly capsules: CapsuleService;
-  readonly reporter: Reporter;
+  /** Whether the control plane has acknowledged a report. */
+  readonly isReported: () => boolean;
   readonly slots: SlotPool | undefined;
   readonly metrics: AgentMetrics;
   readonly logger: Logger;
@@ -102,11 +106,11 @@ interface Observed {
 
 /** Serves what an operator watches, unless that is off. */
 async function openMetrics(observed: Observed, stack: AsyncDisposableStack): Promise<void> {
-  const { config, capsules, reporter, slots, metrics, logger } = observed;
+  const { config, capsules, isReported, slots, metrics, logger } = observed;
   metrics.watchCapsules(() => capsules.list().map(({ state }) => state));
   if (slots) metrics.watchSlots(() => ({ ready: slots.readyCount, used: slots.takenCount }));
   const missing = () => [
-    ...(reporter.acknowledged ? [] : ["the control plane has not acknowledged a report"]),
+    ...(isReported() ? [] : ["the control plane has not acknowledged a report"]),
     ...(slots?.readyCount === 0 ? ["no network slot is ready"] : []),
   ];
   if (config.metricsListen) stack.use(await serveMetrics(config.metricsListen, { metrics, missing, logger }));

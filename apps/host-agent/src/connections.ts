@@ -1,42 +1,55 @@
-import type { Http2SecureServer, Http2Session } from "node:http2";
+import type { Http2SecureServer, Http2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 
-/** How long calls may go on when the server closes. What runs for a capsule runs on without them. */
-const finishMs = 3_000;
+/** How long calls under way may take to finish when the server ends. */
+const finishMs = 5_000;
+/** How long peers may take to close connections on which nothing is under way. */
+const farewellMs = 200;
 
-/**
- * Closes an HTTP/2 server whose peers may be anything. Calls under way get a moment to finish; then every connection
- * ends, also one that has not finished its handshake, and one whose peer does not close its half.
- */
-export function closable(server: Http2SecureServer): AsyncDisposable {
-  const sockets = new Set<Socket>();
-  const sessions = new Set<Http2Session>();
-  const calls = new Set<Promise<void>>();
-  server.on("connection", (socket: Socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
+/** The connections of a server, so that it can end: `close` alone waits for each peer to close its own. */
+export class Connections {
+  readonly #server: Http2SecureServer;
+  readonly #sockets = new Set<Socket>();
+  readonly #sessions = new Set<Http2Session>();
+  readonly #streams = new Set<ServerHttp2Stream>();
+
+  constructor(server: Http2SecureServer) {
+    this.#server = server;
+    server.on("connection", (socket: Socket) => track(this.#sockets, socket));
+    server.on("session", (session) => track(this.#sessions, session));
+    server.on("stream", (stream: ServerHttp2Stream) => track(this.#streams, stream));
+  }
+
+  /** Takes no new call, lets those under way finish, and cuts those that do not. */
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const session of this.#sessions) session.close();
+    const finished = Promise.all([...this.#streams].map(ended));
+    await within(finishMs, finished);
+    await within(farewellMs, closed);
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+}
+
+interface Closable {
+  once(event: "close", listener: () => void): unknown;
+}
+
+function track<T extends Closable>(set: Set<T>, item: T): void {
+  set.add(item);
+  item.once("close", () => set.delete(item));
+}
+
+function ended(stream: Closable): Promise<void> {
+  return new Promise((resolve) => {
+    stream.once("close", () => resolve());
   });
-  server.on("session", (session) => {
-    sessions.add(session);
-    session.once("close", () => sessions.delete(session));
-    session.on("stream", (stream) => {
-      const call = new Promise<void>((resolve) => stream.once("close", resolve)).finally(() =>
-        calls.delete(call),
-      );
-      calls.add(call);
-    });
-  });
-  return {
-    async [Symbol.asyncDispose]() {
-      const closed = new Promise((resolve) => server.close(resolve));
-      for (const session of sessions) session.close();
-      const timer = new AbortController();
-      const late = delay(finishMs, undefined, { signal: timer.signal }).catch(() => {});
-      await Promise.race([Promise.all(calls), late]);
-      timer.abort();
-      for (const socket of sockets) socket.destroySoon();
-      await closed;
-    },
-  };
+}
+
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  const timer = new AbortController();
+  await Promise.race([work, delay(ms, undefined, { signal: timer.signal }).catch(() => {})]);
+  timer.abort();
 }

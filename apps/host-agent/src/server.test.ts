@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect } from "node:net";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { fromConnectError, newId, WrennError } from "@wrenn/contracts";
@@ -14,11 +16,16 @@ let stack: AsyncDisposableStack;
 let authority: Authority;
 let server: AgentServer;
 let metrics: AgentMetrics;
+/** The call that is under way, and what it waits for. */
+let destroying: PromiseWithResolvers<void>;
+let held: PromiseWithResolvers<void>;
 
 beforeEach(async () => {
   stack = new AsyncDisposableStack();
   authority = await Authority.make();
   metrics = new AgentMetrics();
+  destroying = Promise.withResolvers();
+  held = Promise.withResolvers();
   server = stack.use(await serve({ host: "127.0.0.1", port: 0 }, options()));
 });
 afterEach(() => stack.disposeAsync());
@@ -26,7 +33,12 @@ afterEach(() => stack.disposeAsync());
 /** The least that DescribeHost needs: this suite is about who may call it. */
 function options(): ServerOptions {
   return {
-    capsules: { destroy: async () => {} },
+    capsules: {
+      destroy: async () => {
+        destroying.resolve();
+        await held.promise;
+      },
+    },
     templates: { list: async () => ["minimal"] },
     vmm: { name: "simulated", version: "1" },
     epoch: "7",
@@ -124,6 +136,7 @@ test("a renewed identity serves new connections, and leaves open ones alone", as
 test("operations on capsules are counted", async () => {
   server.useIdentity(await identityBy(authority));
   const client = clientWith(await authority.issue({ dns: [controlPlaneName] }));
+  held.resolve();
   await client.destroyCapsule({
     capsuleId: newId("capsule"),
     generation: 1n,
@@ -132,4 +145,19 @@ test("operations on capsules are counted", async () => {
   expect(await metrics.registry.metrics()).toMatch(
     /wrenn_operation_duration_seconds_count\{kind="destroy",outcome="ok"\} 1/,
   );
+});
+
+test("it ends although peers keep their connections, and lets a call under way finish", async () => {
+  server.useIdentity(await identityBy(authority));
+  const idle = connect({ host: "127.0.0.1", port: server.port });
+  idle.on("error", () => {});
+  await once(idle, "connect");
+  const client = clientWith(await authority.issue({ dns: [controlPlaneName] }));
+  await client.describeHost({});
+  const call = client.destroyCapsule({ capsuleId: newId("capsule") });
+  await destroying.promise;
+  const ended = server[Symbol.asyncDispose]();
+  held.resolve();
+  await call;
+  await ended;
 });

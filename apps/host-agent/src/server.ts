@@ -19,7 +19,7 @@ import { type ListenAddress, type Logger, listenError } from "@wrenn/daemon";
 import { observeCalls } from "./calls.ts";
 import { capsuleRoutes } from "./capsules/routes.ts";
 import type { CapsuleService } from "./capsules/service.ts";
-import { closable } from "./connections.ts";
+import { Connections } from "./connections.ts";
 import { execRoutes } from "./exec/routes.ts";
 import { fileRoutes } from "./files/routes.ts";
 import { hostRoutes } from "./host/routes.ts";
@@ -65,8 +65,11 @@ export async function serve(address: ListenAddress, options: ServerOptions): Pro
       return createContextValues().set(fromControlPlane, session !== undefined && trusted.has(session));
     },
   });
-  const server = createSecureServer({ ...tlsVersion, requestCert: true, rejectUnauthorized: true }, handler);
-  const connections = closable(server);
+  const server = createSecureServer(
+    { ...tlsVersion, requestCert: true, rejectUnauthorized: true, handshakeTimeout },
+    handler,
+  );
+  const connections = new Connections(server);
   server.on("session", (session) => {
     if (isControlPlane(session.socket as TLSSocket)) trusted.add(session);
   });
@@ -77,7 +80,7 @@ export async function serve(address: ListenAddress, options: ServerOptions): Pro
   return {
     port,
     useIdentity: (identity) => server.setSecureContext(secureContext(identity)),
-    [Symbol.asyncDispose]: () => connections[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => connections.close(),
   };
 }
 
@@ -91,6 +94,9 @@ function routesOf({ capsules, templates, vmm, epoch }: ServerOptions): (router: 
     });
   };
 }
+
+/** A peer that says nothing is not waited for. */
+const handshakeTimeout = 10_000;
 
 const tlsVersion = { minVersion: "TLSv1.3" } as const;
 
