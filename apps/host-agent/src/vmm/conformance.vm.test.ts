@@ -31,6 +31,7 @@ const drivers: [string, OpenVmm][] = [
 async function openQemu(stack: AsyncDisposableStack): Promise<Vmm> {
   return QemuDriver.open({
     accelerator: "tcg",
+    network: "slot",
     confiner: stack.use(await Walls.open("conformance", signal)),
   });
 }
