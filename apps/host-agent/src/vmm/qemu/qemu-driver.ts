@@ -23,6 +23,8 @@ const adoptTimeoutMs = 5_000;
 const announcement = { initial: 50, max: 50, rounds: 1, step: 50 };
 
 export interface QemuOptions {
+  /** As {@link qemuVersion} answers it. */
+  readonly version: string;
   readonly accelerator: Accelerator;
   readonly network: "slot" | "passt";
   /** Where its machines are kept; the caller disposes of it after the last start. */
@@ -38,7 +40,7 @@ export class QemuDriver implements Vmm {
   readonly #confiner: Confiner;
   readonly #kernelArgs: string;
 
-  private constructor(version: string, kernelArgs: string, { accelerator, network, confiner }: QemuOptions) {
+  private constructor(kernelArgs: string, { version, accelerator, network, confiner }: QemuOptions) {
     this.name = `qemu-${accelerator}`;
     this.network = network;
     this.version = version;
@@ -47,9 +49,8 @@ export class QemuDriver implements Vmm {
     this.#kernelArgs = kernelArgs;
   }
 
-  /** @throws {WrennError} `vmm_missing` when QEMU is not installed. */
   static async open(options: QemuOptions): Promise<QemuDriver> {
-    return new QemuDriver(await qemuVersion(), await baseKernelArgs(options.accelerator), options);
+    return new QemuDriver(await baseKernelArgs(options.accelerator), options);
   }
 
   async makeLayer(below: DiskLayer, path: string, signal: AbortSignal): Promise<void> {
