@@ -19,8 +19,11 @@ const startTimeoutMs = 60_000;
 /** A monitor of a machine that works answers within a millisecond. */
 const adoptTimeoutMs = 5_000;
 
-/** One frame with the guest's address, at once. Times are in milliseconds. */
-const announcement = { initial: 50, max: 50, rounds: 1, step: 50 };
+/**
+ * Frames with the guest's address, for ten seconds: the first may come before QEMU is connected, and is lost then.
+ * Times are in milliseconds.
+ */
+const announcement = { initial: 10, max: 100, rounds: 100, step: 10 };
 
 export interface QemuOptions {
   /** As {@link qemuVersion} answers it. */
