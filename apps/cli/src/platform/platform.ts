@@ -1,6 +1,5 @@
 import { mkdir, realpath } from "node:fs/promises";
 import { join } from "node:path";
-import { WrennError } from "@wrenn/contracts";
 import { type ListenAddress, makeLogger } from "@wrenn/daemon";
 import { ensureImages } from "@wrenn/images";
 import type { CliConfig } from "../config.ts";
@@ -26,7 +25,9 @@ export async function startPlatform(
   signal: AbortSignal,
 ): Promise<Platform> {
   if (process.getuid?.() !== 0) {
-    throw new WrennError("config_invalid", "wrenn needs root for network namespaces; run it as root");
+    progress.note(
+      "not root: capsules share this user and this host's network; docs/threat-model.md says what is lost",
+    );
   }
   await mkdir(config.wrennDir, { recursive: true });
   const wrennDir = await realpath(config.wrennDir);

@@ -48,6 +48,14 @@ export function confine(
   return { file: first, args: [...rest, ...program.args] };
 }
 
+/**
+ * Environment of what is confined, and of the steps on the way: they are looked up in the jail, where directories of
+ * the operator's own may not exist.
+ */
+export function confinedEnvironment(): NodeJS.ProcessEnv {
+  return { PATH: `${process.env.PATH}:/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin` };
+}
+
 /** A step that moves itself to a cgroup (0 is the writer, the file's name the script's `$0`) and becomes the next. */
 export function enterCgroup(dir: string): string[] {
   return ["/bin/sh", "-ec", 'echo 0 > "$0"; exec "$@"', `${dir}/cgroup.procs`];

@@ -1,6 +1,10 @@
 /** What every guest sees, in every slot of every host: a snapshot carries these addresses with it. */
 export const guestAddress = "169.254.0.21";
 export const guestGateway = "169.254.0.22";
+export const guestPrefix = 30;
+
+/** Port of the guest agent in every capsule. */
+export const guestAgentPort = 49983;
 
 /** Name of the TAP device in every slot. */
 export const tapName = "tap0";

@@ -1,6 +1,14 @@
 import { access, writeFile } from "node:fs/promises";
 import { machineUid } from "../confinement/machine-user.ts";
-import { gatewayMac, guestAddress, guestGateway, guestMac, slotAddresses, tapName } from "./addresses.ts";
+import {
+  gatewayMac,
+  guestAddress,
+  guestGateway,
+  guestMac,
+  guestPrefix,
+  slotAddresses,
+  tapName,
+} from "./addresses.ts";
 import { runIn, runIp } from "./namespace.ts";
 
 /** A network namespace with a TAP device for one machine, and a link to the host. */
@@ -49,7 +57,7 @@ export async function makeSlot(slot: NetworkSlot, nameserver: string, signal: Ab
     `route add default via ${host}`,
     `tuntap add dev ${tapName} mode tap user ${slot.uid}`,
     `link set ${tapName} address ${gatewayMac}`,
-    `address add ${guestGateway}/30 dev ${tapName}`,
+    `address add ${guestGateway}/${guestPrefix} dev ${tapName}`,
     `link set ${tapName} up`,
     // A clone answers at once: nobody has to ask who has the guest's address.
     `neighbour replace ${guestAddress} lladdr ${guestMac} dev ${tapName} nud permanent`,

@@ -14,7 +14,7 @@ import { SlotPool } from "../network/slot-pool.ts";
 import { SlotRegister } from "../network/slot-register.ts";
 import { findKernel } from "../templates/kernel.ts";
 import { TemplateStore } from "../templates/template-store.ts";
-import { QemuDriver } from "./qemu/qemu-driver.ts";
+import { QemuDriver, qemuVersion } from "./qemu/qemu-driver.ts";
 import { SimulatedDriver } from "./simulated/simulated-driver.ts";
 import type { BootSpec, Machine, MachineSnapshot, MachineSpec, Vmm } from "./vmm.ts";
 
@@ -30,7 +30,9 @@ const drivers: [string, OpenVmm][] = [
 
 async function openQemu(stack: AsyncDisposableStack): Promise<Vmm> {
   return QemuDriver.open({
+    version: await qemuVersion(),
     accelerator: "tcg",
+    network: "slot",
     confiner: stack.use(await Walls.open("conformance", signal)),
   });
 }

@@ -3,6 +3,7 @@ import { WrennError } from "@wrenn/contracts";
 import type { Logger } from "@wrenn/daemon";
 import type { AgentConfig } from "../config.ts";
 import type { Confiner } from "../confinement/confiner.ts";
+import { OwnUser } from "../confinement/own-user.ts";
 import { Walls } from "../confinement/walls.ts";
 import { instanceOf, type Layout } from "../layout.ts";
 import { findKernel } from "../templates/kernel.ts";
@@ -24,10 +25,16 @@ export interface VmmOptions {
 /** The driver that the configuration asks for; `auto` is KVM where a guest runs under it, else emulation. */
 export async function openVmm({ config, layout, stack, logger, signal }: VmmOptions): Promise<Vmm> {
   if (config.vmm === "simulated") return new SimulatedDriver(config.envdBinary);
-  const confiner = stack.use(await Walls.open(instanceOf(layout.root), signal));
+  const version = await qemuVersion();
+  const isRoot = process.getuid?.() === 0;
+  const confiner = stack.use(isRoot ? await Walls.open(instanceOf(layout.root), signal) : new OwnUser());
   for (const sentence of confiner.missing) logger.warn(sentence);
-  const accelerator = await chooseAccelerator(config.vmm, () => kvmVerdict(layout, confiner, signal), logger);
-  return await QemuDriver.open({ accelerator, confiner });
+  const accelerator = await chooseAccelerator(
+    config.vmm,
+    () => kvmVerdict(layout, version, confiner, signal),
+    logger,
+  );
+  return await QemuDriver.open({ version, accelerator, network: isRoot ? "slot" : "passt", confiner });
 }
 
 async function chooseAccelerator(
@@ -48,10 +55,11 @@ async function chooseAccelerator(
 /** Whether guests run under KVM here. The first call of a boot of the host starts one. */
 export async function kvmVerdict(
   layout: Layout,
+  version: string,
   confiner: Confiner,
   signal: AbortSignal,
 ): Promise<KvmVerdict> {
-  const options = { binary: qemuBinary, qemuVersion: await qemuVersion(), confiner, signal };
+  const options = { binary: qemuBinary, qemuVersion: version, confiner, signal };
   try {
     const kernel = await findKernel(layout.kernels);
     return await probeKvm(join(layout.root, "cache", "kvm-probe.json"), { ...options, kernel });

@@ -4,12 +4,12 @@ import type { ProcessIdentity } from "../processes/identity.ts";
 
 /** A virtual machine monitor: one interface, and one conformance suite that every driver passes. */
 export interface Vmm {
-  /** Driver and accelerator: `qemu-tcg`, `simulated`. */
+  /** Driver and accelerator: `qemu-kvm`, `qemu-tcg`, `simulated`. */
   readonly name: string;
   /** Build of the monitor. A snapshot is restored by the build that made it. */
   readonly version: string;
-  /** Whether a machine needs a network slot, or brings a network of its own. */
-  readonly network: "slot" | "none";
+  /** Whether a machine needs a network slot, or brings a network of its own: one without privileges, or this host's. */
+  readonly network: "slot" | "passt" | "none";
 
   /** Makes an empty copy-on-write layer on top of another one. */
   makeLayer(below: DiskLayer, path: string, signal: AbortSignal): Promise<void>;
@@ -30,7 +30,7 @@ export interface MachineSpec {
   /** Path at which the machine's own disk layer is made; removed by the caller. */
   readonly diskPath: string;
   readonly size: CapsuleSize;
-  /** Absent exactly when the driver's `network` is `none`. */
+  /** Present exactly when the driver's `network` is `slot`. */
   readonly slot: NetworkSlot | undefined;
 }
 

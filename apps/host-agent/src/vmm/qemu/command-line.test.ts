@@ -6,6 +6,7 @@ const spec: CommandLineSpec = {
   accelerator: "tcg",
   size: { vcpus: 2, memoryMib: 512 },
   memory: { fd: 5, access: "private" },
+  netdev: "user",
   disk: [
     { fd: 6, format: "raw" },
     { fd: 7, format: "qcow2" },

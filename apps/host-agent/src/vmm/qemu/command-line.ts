@@ -1,5 +1,5 @@
 import type { CapsuleSize } from "@wrenn/contracts";
-import { guestMac, tapName } from "../../network/addresses.ts";
+import { guestMac } from "../../network/addresses.ts";
 import type { DiskLayer } from "../vmm.ts";
 
 /**
@@ -37,6 +37,8 @@ export interface CommandLineSpec {
      */
     readonly access: "shared" | "private" | "private-read-only";
   };
+  /** Value of `-netdev`, without the id. */
+  readonly netdev: string;
   /** Lowest layer first; the last one is the machine's own. */
   readonly disk: readonly { readonly fd: number; readonly format: DiskLayer["format"] }[];
   /** Absent when the machine is restored: the kernel is in the snapshot's memory. */
@@ -66,7 +68,7 @@ export function commandLine(spec: CommandLineSpec): string[] {
     ...spec.disk.flatMap(({ fd }) => handedOver(fd)),
     ...["-blockdev", json(blockNode(spec.disk, false))],
     ...["-device", "virtio-blk-device,drive=disk"],
-    ...["-netdev", `tap,id=net,ifname=${tapName},script=no,downscript=no,vnet_hdr=off`],
+    ...["-netdev", `${spec.netdev},id=net`],
     ...["-device", `virtio-net-device,netdev=net,mac=${guestMac}`],
     ...["-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-device,rng=rng"],
     ...["-chardev", consoleOf(spec), "-serial", "chardev:console"],

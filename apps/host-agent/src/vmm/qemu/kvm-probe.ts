@@ -5,6 +5,7 @@ import type { Readable } from "node:stream";
 import { writeFileAtomic } from "@wrenn/daemon";
 import { Type } from "typebox";
 import { Value } from "typebox/value";
+import { confinedEnvironment } from "../../confinement/confine.ts";
 import type { Confiner } from "../../confinement/confiner.ts";
 import { InheritedFiles } from "../../confinement/inherited-files.ts";
 import { machineUid } from "../../confinement/machine-user.ts";
@@ -81,7 +82,7 @@ export async function guestRuns(accelerator: Accelerator, options: ProbeOptions)
   const { file, args: rest } = await confiner.confine({ file: binary, args }, place, size, 0);
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(boundMs)]);
   const child = spawn(file, rest, {
-    env: { PATH: process.env.PATH },
+    env: confinedEnvironment(),
     killSignal: "SIGKILL",
     signal: deadline,
     stdio: ["ignore", "pipe", "ignore", ...files.stdio],

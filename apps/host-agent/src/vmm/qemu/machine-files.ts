@@ -1,4 +1,5 @@
 import { type FileHandle, open } from "node:fs/promises";
+import { dirname } from "node:path";
 import { WrennError } from "@wrenn/contracts";
 import { InheritedFiles } from "../../confinement/inherited-files.ts";
 import type { BootSpec, DiskLayer, RestoreSpec } from "../vmm.ts";
@@ -54,9 +55,11 @@ export async function openRestoreFiles(spec: RestoreSpec, readOnlyMemory: boolea
   await using stack = new AsyncDisposableStack();
   const files = stack.use(new InheritedFiles(reserved));
   const { snapshot } = spec;
-  addState(files, await open(snapshot.deviceStatePath, "r"));
+  const state = await open(snapshot.deviceStatePath, "r");
+  addState(files, state);
   const memory = await open(snapshot.memoryPath, "r");
   const memoryFd = files.add(memory);
+  await checkUnchanged(memory, state, snapshot.memoryPath);
   await seal(memory, readOnlyMemory);
   const disk: { fd: number; format: DiskLayer["format"] }[] = [];
   let largestBytes = 0;
@@ -73,6 +76,19 @@ export async function openRestoreFiles(spec: RestoreSpec, readOnlyMemory: boolea
     memory: { fd: memoryFd, access: readOnlyMemory ? "private-read-only" : "private" },
     disk,
   };
+}
+
+/**
+ * The device state is written last, so a memory image that changed later was changed by a machine restored from it,
+ * which no monitor does by itself. Only root can set a file's time to another than now.
+ *
+ * @throws {WrennError} `image_corrupt`.
+ */
+async function checkUnchanged(memory: FileHandle, state: FileHandle, path: string): Promise<void> {
+  const [{ mtimeMs: changed }, { mtimeMs: saved }] = [await memory.stat(), await state.stat()];
+  if (changed <= saved) return;
+  const sentence = `${path} was changed after it was made, perhaps by a machine that was taken over`;
+  throw new WrennError("image_corrupt", `${sentence}; end its capsules and remove ${dirname(path)}`);
 }
 
 /**

@@ -2,12 +2,12 @@ import { constants, copyFile } from "node:fs/promises";
 import { WrennError } from "@wrenn/contracts";
 import { runCommand } from "@wrenn/daemon";
 import type { Confiner } from "../../confinement/confiner.ts";
-import type { NetworkSlot } from "../../network/slot.ts";
 import { isRunning } from "../../processes/identity.ts";
 import type { AdoptSpec, BootSpec, DiskLayer, Machine, MachineSpec, RestoreSpec, Vmm } from "../vmm.ts";
 import { type Accelerator, type CommandLineSpec, commandLine } from "./command-line.ts";
 import { baseKernelArgs, bootKernelArgs } from "./kernel-args.ts";
 import { type MachineFiles, openBootFiles, openRestoreFiles } from "./machine-files.ts";
+import { connectMachine } from "./machine-network.ts";
 import { consolePath, QemuMachine } from "./qemu-machine.ts";
 import { adoptQemu, startQemu } from "./qemu-process.ts";
 
@@ -19,11 +19,17 @@ const startTimeoutMs = 60_000;
 /** A monitor of a machine that works answers within a millisecond. */
 const adoptTimeoutMs = 5_000;
 
-/** Port of the guest agent in every capsule. */
-const guestAgentPort = 49983;
+/**
+ * Frames with the guest's address, for ten seconds: the first may come before QEMU is connected, and is lost then.
+ * Times are in milliseconds.
+ */
+const announcement = { initial: 10, max: 100, rounds: 100, step: 10 };
 
 export interface QemuOptions {
+  /** As {@link qemuVersion} answers it. */
+  readonly version: string;
   readonly accelerator: Accelerator;
+  readonly network: "slot" | "passt";
   /** Where its machines are kept; the caller disposes of it after the last start. */
   readonly confiner: Confiner;
 }
@@ -31,23 +37,23 @@ export interface QemuOptions {
 /** QEMU's `microvm`, with KVM or, anywhere, with software emulation. It restores a snapshot in tens of milliseconds. */
 export class QemuDriver implements Vmm {
   readonly name: string;
-  readonly network = "slot";
+  readonly network: "slot" | "passt";
   readonly version: string;
   readonly #accelerator: Accelerator;
   readonly #confiner: Confiner;
   readonly #kernelArgs: string;
 
-  private constructor(version: string, kernelArgs: string, { accelerator, confiner }: QemuOptions) {
+  private constructor(kernelArgs: string, { version, accelerator, network, confiner }: QemuOptions) {
     this.name = `qemu-${accelerator}`;
+    this.network = network;
     this.version = version;
     this.#accelerator = accelerator;
     this.#confiner = confiner;
     this.#kernelArgs = kernelArgs;
   }
 
-  /** @throws {WrennError} `vmm_missing` when QEMU is not installed. */
   static async open(options: QemuOptions): Promise<QemuDriver> {
-    return new QemuDriver(await qemuVersion(), await baseKernelArgs(options.accelerator), options);
+    return new QemuDriver(await baseKernelArgs(options.accelerator), options);
   }
 
   async makeLayer(below: DiskLayer, path: string, signal: AbortSignal): Promise<void> {
@@ -57,7 +63,7 @@ export class QemuDriver implements Vmm {
 
   async boot(spec: BootSpec, signal: AbortSignal): Promise<Machine> {
     await this.makeLayer({ path: spec.rootfsPath, format: "raw" }, spec.diskPath, signal);
-    const { boot, ...files } = await openBootFiles(spec, slotOf(spec).uid, consolePath(spec.runDir));
+    const { boot, ...files } = await openBootFiles(spec, spec.slot?.uid, consolePath(spec.runDir));
     await using _ = files.files;
     const line = { ...boot, kernelArgs: bootKernelArgs(this.#kernelArgs, spec.bootTokenSha256) };
     return await this.#launch(spec, files, line, bounded(signal));
@@ -89,13 +95,20 @@ export class QemuDriver implements Vmm {
     signal: AbortSignal,
   ): Promise<QemuMachine> {
     const { id, size, runDir } = spec;
-    const slot = slotOf(spec);
-    const args = commandLine({ id, accelerator: this.#accelerator, size, memory, disk, boot });
-    const command = await this.#confiner.confine({ file: qemuBinary, args }, slot, size, largestBytes);
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(await connectMachine(this.network, spec, signal));
+    const { netdev, place, guestUrl } = network;
+    const args = commandLine({ id, accelerator: this.#accelerator, size, memory, netdev, disk, boot });
+    const program = { file: qemuBinary, args };
+    const command = await this.#confiner.confine(program, place, size, largestBytes);
     const qemu = await startQemu({ command, files, runDir }, signal);
     // What fails here is found at the next start of the agent.
-    void qemu.exited.then(() => this.#confiner.release(slot)).catch(() => {});
-    return new QemuMachine(qemu, `http://${slot.guestAddress}:${guestAgentPort}`, runDir);
+    void qemu.exited.then(() => this.#confiner.release(place)).catch(() => {});
+    const machine = stack.use(new QemuMachine(qemu, guestUrl, runDir));
+    // Passt sends to nobody in particular, and the guest drops it, until it has seen a frame of the guest's.
+    if (this.network === "passt") await qemu.monitor.execute("announce-self", announcement);
+    stack.move();
+    return machine;
   }
 
   get #readOnlyMemory(): boolean {
@@ -118,9 +131,4 @@ function atLeast(version: string, major: number, minor: number): boolean {
 
 function bounded(signal: AbortSignal): AbortSignal {
   return AbortSignal.any([signal, AbortSignal.timeout(startTimeoutMs)]);
-}
-
-function slotOf(spec: MachineSpec): NetworkSlot {
-  if (!spec.slot) throw new RangeError("a QEMU machine needs a network slot");
-  return spec.slot;
 }

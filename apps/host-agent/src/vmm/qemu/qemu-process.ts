@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf, WrennError } from "@wrenn/contracts";
-import type { Command } from "../../confinement/confine.ts";
+import { type Command, confinedEnvironment } from "../../confinement/confine.ts";
 import type { InheritedFiles } from "../../confinement/inherited-files.ts";
 import { endProcess, identify, type ProcessIdentity, waitUntilGone } from "../../processes/identity.ts";
 import type { MachineExit } from "../vmm.ts";
@@ -110,7 +110,7 @@ async function spawnQemu(spec: LaunchSpec): Promise<{ child: ChildProcess; exite
     cwd: spec.runDir,
     // A session of its own: signals meant for the agent do not reach it.
     detached: true,
-    env: { PATH: process.env.PATH },
+    env: confinedEnvironment(),
     stdio: ["ignore", log.fd, log.fd, listener.fd, ...spec.files.stdio],
   });
   return { child, exited: watchExit(child, logPath(spec.runDir)) };
