@@ -8,7 +8,6 @@ import { timed } from "./statistics.ts";
  * control plane with back-pressure on each hop, and every byte of it can be counted. Output of a command is measured
  * as far as it goes: the control plane takes all of it and keeps the beginning.
  */
-const streamBytes = 256 * 1024 * 1024;
 const zeros = "/root/zeros";
 
 /** How slow the slow reader is while the quick one reads: some 5 MB/s. */
@@ -16,14 +15,15 @@ const slowPauseMs = 50;
 const slowPieceBytes = 256 * 1024;
 
 /** Makes the file. It has no blocks, so reading it costs the guest no disk. */
-export async function makeZeros(api: Api, id: string): Promise<void> {
-  await api.exec(id, { cmd: "truncate", args: ["-s", String(streamBytes), zeros] });
+export async function makeZeros(api: Api, id: string, size: number): Promise<void> {
+  await api.exec(id, { cmd: "truncate", args: ["-s", String(size), zeros] });
 }
 
 /** Streams the file to one client as fast as it goes while another dawdles over its own stream of it. */
 export async function readBesideSlowReader(
   api: Api,
   id: string,
+  size: number,
 ): Promise<{ mbPerSecond: number; lostBytes: number }> {
   const hurry = new AbortController();
   const slow = readSlowly(await openZeros(api, id), hurry.signal);
@@ -31,17 +31,17 @@ export async function readBesideSlowReader(
   slow.catch(() => {});
   const quick = await timed(async () => await count(await openZeros(api, id)));
   hurry.abort();
-  const lost = streamBytes - quick.value + (streamBytes - (await slow));
-  return { mbPerSecond: streamBytes / 1e6 / (quick.ms / 1000), lostBytes: lost };
+  const lost = size - quick.value + (size - (await slow));
+  return { mbPerSecond: size / 1e6 / (quick.ms / 1000), lostBytes: lost };
 }
 
 /** Has a command write as much, and answers how fast the control plane took it. */
-export async function drainOutput(api: Api, id: string): Promise<number> {
+export async function drainOutput(api: Api, id: string, size: number): Promise<number> {
   const { ms, value } = await timed(() =>
-    api.exec(id, { cmd: "head", args: ["-c", String(streamBytes), "/dev/zero"], timeout_sec: 120 }),
+    api.exec(id, { cmd: "head", args: ["-c", String(size), "/dev/zero"], timeout_sec: 120 }),
   );
   if (value.exit_code !== 0 || !value.truncated) throw new Error("head did not write what it should");
-  return streamBytes / 1e6 / (ms / 1000);
+  return size / 1e6 / (ms / 1000);
 }
 
 async function openZeros(api: Api, id: string): Promise<ReadableStream<Uint8Array>> {
