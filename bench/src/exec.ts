@@ -1,7 +1,7 @@
 import type { Capsule } from "@wrenn/contracts/rest";
 import { Api } from "@wrenn/test/support/api";
 import type { MeasuredPlatform } from "./platform.ts";
-import { daemonsOf, peakMib, resetPeak, residentMib } from "./processes.ts";
+import { daemonsOf, peakMib, resetPeak } from "./processes.ts";
 import { type RawMachine, startRawMachine } from "./raw-machine.ts";
 import { openNetwork } from "./raw-network.ts";
 import { findSnapshot } from "./raw-snapshot.ts";
