@@ -86,6 +86,10 @@ function qemuArgs({ dir, vcpus, memoryMib, layers }: RawSnapshot, overlay: strin
 
 async function loadAndRun(child: ChildProcess): Promise<void> {
   const socket = child.stdio[4] as Duplex;
+  const lines = createInterface({ input: socket });
+  // The monitor's connection is cut when its machine is killed; the interface passes that on.
+  lines.on("error", () => {});
+  socket.on("error", () => {});
   const capabilities = [{ capability: "events", state: true }];
   for (const command of [
     { execute: "qmp_capabilities" },
@@ -94,7 +98,7 @@ async function loadAndRun(child: ChildProcess): Promise<void> {
   ]) {
     socket.write(JSON.stringify(command));
   }
-  for await (const line of createInterface({ input: socket })) {
+  for await (const line of lines) {
     const message = JSON.parse(line);
     if (message.error) throw new Error(message.error.desc);
     if (message.event !== "MIGRATION" || message.data.status !== "completed") continue;

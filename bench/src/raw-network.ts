@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 
 /** Port of the guest agent. */
 const guestAgentPort = 49983;
@@ -18,6 +19,8 @@ export function openNetwork(stack: DisposableStack | AsyncDisposableStack, index
   const namespace = `wrenn-bench-${index}`;
   const link = `wrennbench${index}`;
   const [host, guest] = [addressOf((lastPair - index) * 2), addressOf((lastPair - index) * 2 + 1)];
+  // Of a run that was killed.
+  if (existsSync(`/run/netns/${namespace}`)) ip("netns", "delete", namespace);
   ip("netns", "add", namespace);
   stack.defer(() => ip("netns", "delete", namespace));
   ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", namespace);
