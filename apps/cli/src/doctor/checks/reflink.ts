@@ -12,26 +12,26 @@ export async function checkReflink({ config }: Pick<CheckContext, "config">): Pr
   const name = "reflink";
   const dir = await existingAncestor(config.wrennDir);
   await using stack = new AsyncDisposableStack();
+  let original: string;
   try {
     const probe = await mkdtemp(join(dir, ".wrenn-doctor-"));
     stack.defer(() => rm(probe, { recursive: true, force: true }));
-    const original = join(probe, "original");
+    original = join(probe, "original");
     await writeFile(original, Buffer.alloc(probeBytes, 1));
-    await copyFile(original, join(probe, "copy"), constants.COPYFILE_FICLONE_FORCE);
+  } catch (error) {
+    const detail = `could not be tried: nothing can be written below ${dir} (${errnoOf(error)})`;
+    return { name, status: "warning", detail, cure: "run as the user who runs the platform" };
+  }
+  try {
+    await copyFile(original, `${original}-copy`, constants.COPYFILE_FICLONE_FORCE);
     return { name, status: "ok", detail: `copies below ${dir} share their blocks` };
   } catch (error) {
-    const errno = errnoOf(error);
-    if (errno === undefined) throw error;
-    const untried = ["EACCES", "EPERM", "EROFS", "ENOSPC"].includes(errno);
+    if (errnoOf(error) === undefined) throw error;
     return {
       name,
       status: "warning",
-      detail: untried
-        ? `could not be tried: nothing can be written below ${dir} (${errno})`
-        : `the file system of ${dir} copies every byte; what copies memory or disks takes longer, and more room`,
-      cure: untried
-        ? "run as the user who runs the platform"
-        : "put WRENN_DIR on XFS (made with reflink=1) or btrfs",
+      detail: `the file system of ${dir} copies every byte; what copies memory or disks takes longer, and more room`,
+      cure: "put WRENN_DIR on XFS (made with reflink=1) or btrfs",
     };
   }
 }
