@@ -76,13 +76,14 @@ function kvmFinding({ usable, reason }: KvmVerdict): Finding {
     name: "KVM",
     status: "warning",
     detail: `${reason}; capsules are emulated, which works everywhere and is several times slower`,
-    cure: "enable virtualisation in the firmware, or nesting in the hypervisor, and load kvm_intel or kvm_amd",
+    cure: "use a host with virtualisation of its own, or nested, and load kvm_intel or kvm_amd",
   };
 }
 
 const simulated: Finding = {
   name: "VMM",
   status: "warning",
-  detail: "the simulated driver, asked for by WRENN_VMM: capsules are processes of this host without any isolation",
+  detail:
+    "the simulated driver, asked for by WRENN_VMM: capsules are processes of this host without any isolation",
   cure: "unset WRENN_VMM; that driver is for tests",
 };

@@ -27,7 +27,8 @@ async function withoutRoot(name: string): Promise<Finding> {
     return {
       name,
       status: "warning",
-      detail: "passt: capsules reach what any program of this user reaches, this host's neighbourhood included",
+      detail:
+        "passt: capsules reach what any program of this user reaches, this host's neighbourhood included",
       cure: "run as root for networks of their own",
     };
   }
