@@ -63,6 +63,9 @@ dev-frontend:
 	@echo "make dev-frontend: there is no frontend yet; the console is a later step, see CHANGELOG.md" >&2
 	exit 1
 
-test-long doctor:
+doctor: node_modules ## What this machine has and lacks, and what to do about it
+	@exec node apps/cli/src/main.ts doctor
+
+test-long:
 	@echo "make $@: nothing to do yet; see CHANGELOG.md for what there is" >&2
 	exit 1

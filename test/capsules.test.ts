@@ -57,10 +57,11 @@ describe("the life of a capsule", () => {
     await api.shell(one.id, "echo one >/root/mine; sync");
     expect((await api.shell(two.id, "cat /root/mine")).exit_code).not.toBe(0);
 
-    const identity = "hostname; cat /etc/machine-id; head -c 16 /dev/urandom | od -An -tx1";
+    const identity =
+      "hostname; cat /etc/machine-id; head -c 16 /dev/urandom | od -An -tx1; cat /etc/hostname";
     const [left, right] = await Promise.all([api.shell(one.id, identity), api.shell(two.id, identity)]);
     const lines = [left.stdout.trim().split("\n"), right.stdout.trim().split("\n")];
-    for (const i of [0, 1, 2]) expect(lines[0]?.[i], `line ${i}`).not.toBe(lines[1]?.[i]);
+    for (const i of [0, 1, 2, 3]) expect(lines[0]?.[i], `line ${i}`).not.toBe(lines[1]?.[i]);
     expect(lines[0]?.[0]).toBe(one.id);
   });
 

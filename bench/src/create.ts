@@ -1,6 +1,8 @@
 import { Api } from "@wrenn/test/support/api";
-import type { PlatformAddress } from "@wrenn/test/support/platform-process";
-import { findSnapshot, openNetwork, rawRestore } from "./raw-machine.ts";
+import type { MeasuredPlatform } from "./platform.ts";
+import { rawRestore } from "./raw-machine.ts";
+import { openNetwork } from "./raw-network.ts";
+import { findSnapshot } from "./raw-snapshot.ts";
 import type { Report } from "./report.ts";
 import { median, percentile, timed } from "./statistics.ts";
 
@@ -9,17 +11,17 @@ const burst = 30;
 const hostCores = 2;
 
 /** How long a create takes beside the bare restore of the same snapshot, first command included, and thirty at once. */
-export async function createSuite(platform: PlatformAddress): Promise<Report> {
+export async function createSuite(platform: MeasuredPlatform): Promise<Report> {
   const api = new Api(platform);
-  await withCapsule(api, async () => {});
+  const vmm = await bootTemplate(api);
   const snapshot = findSnapshot(platform.wrennDir, 1, 512);
-  using network = new DisposableStack();
-  openNetwork(network);
+  using stack = new DisposableStack();
+  const network = openNetwork(stack);
 
   const [creates, interactive, execs, raws]: number[][] = [[], [], [], []];
   for (let i = 0; i < samples; i++) {
     // One after the other in the same round, so that a slow moment of the machine hits both.
-    raws?.push(await rawRestore(snapshot));
+    raws?.push(await rawRestore(snapshot, network));
     await withCapsule(api, async (id, createMs) => {
       const first = await timed(() => api.exec(id, { cmd: "/bin/echo" }));
       const second = await timed(() => api.exec(id, { cmd: "/bin/echo" }));
@@ -32,7 +34,7 @@ export async function createSuite(platform: PlatformAddress): Promise<Report> {
   const [create, raw, exec] = [median(creates ?? []), median(raws ?? []), median(execs ?? [])];
   return {
     suite: "create",
-    vmm: "qemu-tcg",
+    vmm,
     metrics: {
       create_ms_p50: create,
       create_ms_p99: percentile(creates ?? [], 0.99),
@@ -51,6 +53,12 @@ export async function createSuite(platform: PlatformAddress): Promise<Report> {
       burst_ms: { atMost: ((burst * raw) / hostCores) * 1.5 },
     },
   };
+}
+
+/** The first create of a size boots the template. @returns the VMM that it uses. */
+async function bootTemplate(api: Api): Promise<string> {
+  await using stack = new AsyncDisposableStack();
+  return (await api.capsule(stack)).metadata.vmm ?? "";
 }
 
 async function withCapsule(api: Api, use: (id: string, createMs: number) => Promise<void>): Promise<void> {

@@ -1,9 +1,15 @@
-import { type PlatformAddress, startPlatform } from "@wrenn/test/support/platform-process";
+import { startPlatform } from "@wrenn/test/support/platform-process";
 import { createSuite } from "./create.ts";
+import { densitySuite } from "./density.ts";
+import { execSuite } from "./exec.ts";
+import { machineFacts } from "./machine-facts.ts";
+import type { MeasuredPlatform } from "./platform.ts";
 import { type Report, writeReport } from "./report.ts";
 
-const suites: Readonly<Record<string, (platform: PlatformAddress) => Promise<Report>>> = {
+const suites: Readonly<Record<string, (platform: MeasuredPlatform) => Promise<Report>>> = {
   create: createSuite,
+  exec: execSuite,
+  density: densitySuite,
 };
 
 const asked = process.argv.slice(2);
@@ -13,10 +19,13 @@ if (unknown !== undefined) {
   process.exit(1);
 }
 
-await using stack = new AsyncDisposableStack();
-const platform = await startPlatform(stack);
 for (const [name, run] of Object.entries(suites)) {
   if (asked.length > 0 && !asked.includes(name)) continue;
   process.stdout.write(`\n== ${name}\n`);
-  writeReport(await run(platform));
+  const machine = machineFacts();
+  // A platform of its own for each: what one suite leaves in a daemon's memory is not another's.
+  await using stack = new AsyncDisposableStack();
+  const started = performance.now();
+  writeReport(await run(await startPlatform(stack)), machine);
+  process.stdout.write(`took ${((performance.now() - started) / 1000).toFixed(0)} s\n`);
 }

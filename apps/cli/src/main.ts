@@ -2,6 +2,7 @@
 import { runMain } from "@wrenn/daemon";
 import { Command } from "commander";
 import { demo } from "./commands/demo.ts";
+import { type DoctorOptions, doctor } from "./commands/doctor.ts";
 import { hello } from "./commands/hello.ts";
 import { images } from "./commands/images.ts";
 import { up } from "./commands/up.ts";
@@ -29,6 +30,13 @@ for (const { name, summary, run } of commands) {
       exitCode = await run();
     });
 }
+program
+  .command("doctor")
+  .description("say what this machine has and lacks, and what to do about it")
+  .option("--json", "print the findings as JSON")
+  .action(async (options: DoctorOptions) => {
+    exitCode = await doctor(options);
+  });
 
 void runMain(async () => {
   await program.parseAsync();

@@ -3,6 +3,7 @@ import { runAgent } from "./agent.ts";
 import { readArguments, usage } from "./arguments.ts";
 import { readAgentConfig } from "./config.ts";
 import type { JournalObserver } from "./journal/journal.ts";
+import { probe } from "./probe/probe.ts";
 
 /** Ending takes as long as what is under way: a create, at most. */
 const graceMs = 60_000;
@@ -22,6 +23,7 @@ export async function agentProgram(observe?: JournalObserver): Promise<number> {
     return 0;
   }
   const config = readAgentConfig(process.env, given);
+  if (given.probe) return await probe(config);
   // Not for the programs that this one starts.
   delete process.env.WRENN_REGISTRATION_TOKEN;
   const logger = makeLogger("wrenn-agent", config.logLevel);

@@ -1,5 +1,6 @@
 export * from "./config.ts";
 export * from "./env-file.ts";
+export * from "./find-program.ts";
 export * from "./guarded-sessions.ts";
 export * from "./listen-address.ts";
 export * from "./lock-directory.ts";

