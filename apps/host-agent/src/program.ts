@@ -37,9 +37,11 @@ export async function agentProgram(observe?: JournalObserver): Promise<number> {
     await reported(firstReportMs);
     announceReady(`https://127.0.0.1:${port}`);
   } catch (error) {
+    const wasToldToEnd = lifetime.signal.aborted;
     lifetime.end("the agent did not start");
-    await lifetime.ended;
-    throw error;
+    const code = await lifetime.ended;
+    if (!wasToldToEnd) throw error;
+    return code;
   }
   return await lifetime.ended;
 }

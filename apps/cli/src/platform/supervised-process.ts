@@ -11,6 +11,8 @@ const lastRestartMs = 10_000;
 /** A process that ran this long has recovered: its next restart is quick again. */
 const healthyMs = 60_000;
 const stopGraceMs = 75_000;
+/** A daemon that does not serve by then has nothing of its own to end. */
+const bringBackMs = 20_000;
 const drainMessage: DrainMessage = { drain: true };
 
 export interface SupervisedOptions {
@@ -33,6 +35,7 @@ export class SupervisedProcess implements AsyncDisposable {
   #child: ChildProcess;
   #url: string;
   #supervising: Promise<void>;
+  #restarting: Promise<void> = Promise.resolve();
 
   private constructor(options: SupervisedOptions, child: ChildProcess, url: string) {
     this.#options = options;
@@ -59,11 +62,18 @@ export class SupervisedProcess implements AsyncDisposable {
   /** Ends the daemon: politely first, and for good when that takes too long. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort();
+    if (this.#options.drain) await this.#bringBack();
     const forced = setTimeout(() => this.#child.kill("SIGKILL"), stopGraceMs);
     const drained = this.#options.drain && this.#child.connected && this.#child.send(drainMessage);
     if (!drained) this.#child.kill("SIGTERM");
-    await this.#supervising;
+    await Promise.all([this.#supervising, exitOf(this.#child)]);
     clearTimeout(forced);
+  }
+
+  /** One that has crashed cannot end what it ran: it is started once more, to do that. */
+  async #bringBack(): Promise<void> {
+    await this.#restarting;
+    if (hasEnded(this.#child)) await this.#restart(AbortSignal.timeout(bringBackMs));
   }
 
   async #supervise(startedAt: number): Promise<void> {
@@ -78,13 +88,15 @@ export class SupervisedProcess implements AsyncDisposable {
       if (this.#stopping.signal.aborted) return;
       waitMs = Math.min(waitMs * 2, lastRestartMs);
       started = performance.now();
-      await this.#restart();
+      const { signal } = this.#options.drain ? new AbortController() : this.#stopping;
+      this.#restarting = this.#restart(signal);
+      await this.#restarting;
     }
   }
 
-  async #restart(): Promise<void> {
+  async #restart(signal: AbortSignal): Promise<void> {
     try {
-      const { child, url } = await launch(this.#options, this.#url, this.#stopping.signal);
+      const { child, url } = await launch(this.#options, this.#url, signal);
       this.#child = child;
       this.#url = url;
     } catch {
@@ -130,8 +142,10 @@ async function readyUrl(child: ChildProcess): Promise<{ url: string }> {
 
 /** How the process ended, in words; at once if it has ended already. */
 async function exitOf(child: ChildProcess): Promise<string> {
-  if (child.exitCode === null && child.signalCode === null) {
-    await once(child, "exit").catch(() => {});
-  }
+  if (!hasEnded(child)) await once(child, "exit").catch(() => {});
   return child.signalCode ? `was ended by ${child.signalCode}` : `ended with code ${child.exitCode}`;
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
 }

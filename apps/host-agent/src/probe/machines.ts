@@ -1,6 +1,7 @@
 import { type Finding, WrennError } from "@wrenn/contracts";
 import type { AgentConfig } from "../config.ts";
 import type { Confiner } from "../confinement/confiner.ts";
+import { OwnUser } from "../confinement/own-user.ts";
 import { Walls } from "../confinement/walls.ts";
 import type { Layout } from "../layout.ts";
 import { kvmVerdict } from "../vmm/open-vmm.ts";
@@ -39,17 +40,13 @@ async function probeQemu(version: string, options: MachineProbe): Promise<Findin
     return [vmmFinding(version, verdict, options.config), kvmFinding(verdict), walls];
   }
   stack.use(walls);
-  const verdict = await kvmVerdict(options.layout, walls, options.signal);
-  const confinement: Finding = {
-    name: "confinement",
-    status: "ok",
-    detail: "a jail, and for each machine a user of its own and a filter of system calls",
-  };
-  return [vmmFinding(version, verdict, options.config), kvmFinding(verdict), confinement];
+  const verdict = await kvmVerdict(options.layout, version, walls, options.signal);
+  return [vmmFinding(version, verdict, options.config), kvmFinding(verdict), confinementFinding(walls)];
 }
 
 /** The walls that machines are kept in, as an agent puts them up, or what keeps it from that. */
 async function openWalls({ layout, signal }: MachineProbe): Promise<Confiner | Finding> {
+  if (process.getuid?.() !== 0) return new OwnUser();
   try {
     return await Walls.open(probeInstance(layout), signal);
   } catch (error) {
@@ -57,6 +54,16 @@ async function openWalls({ layout, signal }: MachineProbe): Promise<Confiner | F
     const cure = "run as root, outside a container or in a privileged one";
     return { name: "confinement", status: "failing", detail: error.message, cure };
   }
+}
+
+function confinementFinding(walls: Confiner): Finding {
+  const name = "confinement";
+  if (walls instanceof OwnUser) {
+    const detail = `no new privileges and a filter of system calls, and no more: ${walls.missing.join("; ")}`;
+    return { name, status: "warning", detail, cure: "run as root" };
+  }
+  const detail = "a jail, and for each machine a user of its own and a filter of system calls";
+  return { name, status: "ok", detail };
 }
 
 function vmmFinding(version: string, { usable }: KvmVerdict, { vmm }: AgentConfig): Finding {
