@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -79,8 +80,9 @@ test("what no capsule owns is found and removed when the agent starts", async ()
   await writeFile(join(wrennDir, "layers", `${newId("disk")}.qcow2`), "");
   await mkdir(join(wrennDir, "machines", newId("disk")));
   await mkdir(join(wrennDir, "snapshots", "boot-x.partial-y"));
-  const index = "32000";
-  await writeFile(`/run/wrenn/slots/${index}`, wrennDir);
+  // Far from those that are handed out, and nobody else's.
+  const index = randomInt(16_384, 32_768);
+  await writeFile(`/run/wrenn/slots/${index}`, wrennDir, { flag: "wx" });
   await run("ip", ["netns", "add", `wrenn-${index}`]);
   const stray = execFile("nsenter", [`--net=/run/netns/wrenn-${index}`, "--", "sleep", "600"]);
   const strayEnded = once(stray, "exit");
