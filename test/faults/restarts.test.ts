@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { newId } from "@wrenn/contracts";
@@ -91,8 +91,8 @@ test("what no capsule owns is found and removed when the agent starts", async ()
 
   await strayEnded;
   await expect.poll(() => heldOnHost(deployment), poll).toEqual(idle);
-  const { stdout } = await run("ip", ["netns", "list"]);
-  expect(stdout).not.toContain(`wrenn-${index}`);
+  const namespaces = async () => await readdir("/run/netns");
+  await expect.poll(namespaces, poll).not.toContain(`wrenn-${index}`);
 });
 
 describe("creates under way are settled when", () => {

@@ -7,6 +7,7 @@ import type { HostWithToken } from "@wrenn/contracts/rest";
 import { isReadyMessage, makeLogger } from "@wrenn/daemon";
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "@wrenn/postgres";
 import { Api } from "./api.ts";
+import { slotsOf } from "./leftovers.ts";
 import { makeWrennDir, platformEnvironment, repository } from "./platform-process.ts";
 
 const programs = {
@@ -128,6 +129,11 @@ export class Deployment {
     this.#controlPlane?.process.kill("SIGTERM");
     await this.#controlPlane?.exited;
     await this.#postgres?.stop();
+    const left = await slotsOf(this.wrennDir);
+    if (left.length > 0) {
+      const log = await readFile(join(this.wrennDir, "logs", "agent.log"), "utf8");
+      throw new Error(`the agent left ${left.join(", ")} behind:\n${log.slice(-4000)}`);
+    }
   }
 }
 
