@@ -6,7 +6,7 @@
  * Options of /proc: https://docs.kernel.org/filesystems/proc.html#mount-options (per mount since Linux 5.8).
  */
 export const jailScript = `
-PATH="$PATH:/usr/sbin:/sbin"
+PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin"
 options=nosuid,noexec,size=64k,mode=755
 mount --make-rprivate /
 mount -t tmpfs -o "$options" jail /tmp
