@@ -40,6 +40,7 @@ export class Capsule {
   #reason = "";
   #detail = "";
   #resources: CapsuleResources | undefined;
+  #released: Promise<void> = Promise.resolve();
   #versions: CapsuleVersions | undefined;
   #startedAt: string | undefined;
 
@@ -163,11 +164,12 @@ export class Capsule {
     this.#report();
   }
 
-  /** Lets go of machine, network and disk. Safe to call again. */
-  async release(): Promise<void> {
-    const resources = this.#resources;
+  /** Lets go of machine, network and disk. Whoever calls it again waits for the same. */
+  release(): Promise<void> {
+    const holdings = this.#resources?.holdings;
     this.#resources = undefined;
-    await resources?.holdings[Symbol.asyncDispose]();
+    if (holdings) this.#released = holdings[Symbol.asyncDispose]();
+    return this.#released;
   }
 
   /** Lets go of a running capsule without ending it: the next life of the agent takes it over. */

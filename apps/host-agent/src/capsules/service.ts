@@ -153,8 +153,8 @@ export class CapsuleService implements AsyncDisposable {
   }
 
   async #forget(capsule: Capsule, reason: string): Promise<void> {
-    this.#capsules.delete(capsule.request.id);
     await capsule.forget(reason);
+    this.#capsules.delete(capsule.request.id);
   }
 
   #loggerOf({ request }: Capsule) {

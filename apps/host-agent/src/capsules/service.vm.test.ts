@@ -138,6 +138,17 @@ test("a machine that ends by itself leaves a capsule in error, its resources rel
   expect(() => capsule.guest).toThrow(expect.objectContaining({ code: "invalid_state" }));
 });
 
+test("a destroy that meets the end of the machine waits for what that lets go of, and leaves nothing", async () => {
+  for (let i = 0; i < 10; i++) {
+    const capsule = await capsules.create(request());
+    const { id } = capsule.request;
+    process.kill(capsule.machine?.process.pid ?? 0, "SIGKILL");
+    await capsule.machine?.exited;
+    await capsules.destroy(id, "op", 1);
+    expect(await leftovers()).toEqual([]);
+  }
+});
+
 describe("a restart of the agent", () => {
   test("leaves capsules running, and serves them again", async () => {
     const asked = request();

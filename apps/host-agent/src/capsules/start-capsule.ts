@@ -81,5 +81,6 @@ async function claim(
       `the machine ended while it started: ${lastWords || "it said nothing"}`,
     );
   });
-  await Promise.race([guest.claim(identity, deadline), gone]);
+  // The first packet is on its way before the guest runs: it waits for it in its network device.
+  await Promise.race([Promise.all([machine.started, guest.claim(identity, deadline)]), gone]);
 }

@@ -1,4 +1,4 @@
-import { appendFileSync } from "node:fs";
+import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { isId, WrennError } from "@wrenn/contracts";
@@ -7,6 +7,10 @@ import { journalVersion, parseEntry, parseHeader, type Step } from "./entry.ts";
 import { type CapsuleRecord, recordOf, salvagedRecord, withoutStaleSlots } from "./record.ts";
 
 const suffix = ".journal";
+
+/** A journal begins with its create. What comes late, when its capsule is forgotten, must not begin another. */
+const goOn = constants.O_WRONLY | constants.O_APPEND;
+const begin = goOn | constants.O_CREAT | constants.O_EXCL;
 
 /** Called before and after each step is written: where a test ends the agent. */
 export type JournalObserver = (when: "before" | "after", capsuleId: string, step: Step) => void;
@@ -42,9 +46,10 @@ export class Journal {
   /** Writes a step that is about to be done. Synchronous: no other step of the capsule comes between. */
   write(capsuleId: string, step: Step): void {
     this.#observe("before", capsuleId, step);
-    const header = step.step === "create" ? line({ version: journalVersion, capsule: capsuleId }) : "";
+    const begins = step.step === "create";
+    const header = begins ? line({ version: journalVersion, capsule: capsuleId }) : "";
     const entry = line({ ...step, at: new Date().toISOString() });
-    appendFileSync(this.#path(capsuleId), header + entry, { mode: 0o600 });
+    append(this.#path(capsuleId), header + entry, begins ? begin : goOn);
     this.#observe("after", capsuleId, step);
   }
 
@@ -94,6 +99,15 @@ export class Journal {
 
   #path(capsuleId: string): string {
     return join(this.#dir, `${capsuleId}${suffix}`);
+  }
+}
+
+function append(path: string, text: string, flags: number): void {
+  const fd = openSync(path, flags, 0o600);
+  try {
+    writeSync(fd, text);
+  } finally {
+    closeSync(fd);
   }
 }
 

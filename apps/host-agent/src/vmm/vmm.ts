@@ -15,7 +15,10 @@ export interface Vmm {
   makeLayer(below: DiskLayer, path: string, signal: AbortSignal): Promise<void>;
   /** Boots a kernel. The caller snapshots the machine and throws it away; nobody works in it. */
   boot(spec: BootSpec, signal: AbortSignal): Promise<Machine>;
-  /** Starts a machine from a snapshot with a disk of its own on top of the snapshot's. */
+  /**
+   * Starts a machine from a snapshot with a disk of its own on top of the snapshot's. The snapshot may still be being
+   * loaded: `started` tells when it has been.
+   */
   restore(spec: RestoreSpec, signal: AbortSignal): Promise<Machine>;
   /** Takes over a machine that an earlier life of this agent started; undefined when it has ended meanwhile. */
   adopt(spec: AdoptSpec, signal: AbortSignal): Promise<Machine | undefined>;
@@ -88,6 +91,11 @@ export interface Machine extends AsyncDisposable {
   readonly guestUrl: string;
   /** Whether the guest has a kernel of its own whose clock, host name and random pool may be set. */
   readonly ownsKernel: boolean;
+  /**
+   * Resolves when the guest runs, which of a restored one is soon after it is there: its network takes packets from the
+   * beginning. Rejects when its snapshot cannot be loaded.
+   */
+  readonly started: Promise<void>;
   /** Resolves once, when the machine has ended for whatever reason. */
   readonly exited: Promise<MachineExit>;
   /** Stops a booted guest, completes the snapshot at the paths of its {@link BootSpec}, and ends the machine. */

@@ -6,6 +6,7 @@ import { isRunning } from "../../processes/identity.ts";
 import type { AdoptSpec, BootSpec, DiskLayer, Machine, MachineSpec, RestoreSpec, Vmm } from "../vmm.ts";
 import { type Accelerator, type CommandLineSpec, commandLine } from "./command-line.ts";
 import { baseKernelArgs, bootKernelArgs } from "./kernel-args.ts";
+import { loadState } from "./load-state.ts";
 import { type MachineFiles, openBootFiles, openRestoreFiles } from "./machine-files.ts";
 import { connectMachine } from "./machine-network.ts";
 import { consolePath, QemuMachine } from "./qemu-machine.ts";
@@ -71,23 +72,19 @@ export class QemuDriver implements Vmm {
 
   async restore(spec: RestoreSpec, signal: AbortSignal): Promise<Machine> {
     await copyFile(spec.snapshot.emptyLayerPath, spec.diskPath, constants.COPYFILE_FICLONE);
-    await using stack = new AsyncDisposableStack();
     const files = await openRestoreFiles(spec, this.#readOnlyMemory);
     await using _ = files.files;
-    const start = bounded(signal);
-    const machine = stack.use(await this.#launch(spec, files, undefined, start));
-    await machine.resume(start);
-    stack.move();
-    return machine;
+    return await this.#launch(spec, files, undefined, bounded(signal));
   }
 
   async adopt(spec: AdoptSpec, signal: AbortSignal): Promise<Machine | undefined> {
     if (!(await isRunning(spec.process))) return undefined;
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(adoptTimeoutMs)]);
     const qemu = await adoptQemu(spec.process, spec.runDir, deadline);
-    return new QemuMachine(qemu, spec.guestUrl, spec.runDir);
+    return new QemuMachine(qemu, spec.guestUrl, spec.runDir, Promise.resolve());
   }
 
+  /** @param boot absent when there is a state to load, which begins while QEMU starts. */
   async #launch(
     spec: MachineSpec,
     { files, largestBytes, memory, disk }: MachineFiles,
@@ -101,10 +98,16 @@ export class QemuDriver implements Vmm {
     const args = commandLine({ id, accelerator: this.#accelerator, size, memory, netdev, disk, boot });
     const program = { file: qemuBinary, args };
     const command = await this.#confiner.confine(program, place, size, largestBytes);
-    const qemu = await startQemu({ command, files, runDir }, signal);
+    let started = Promise.resolve();
+    const qemu = await startQemu({ command, files, runDir }, signal, (monitor) => {
+      if (boot) return;
+      started = loadState(monitor);
+      // Whoever waits for the machine to run is told; nobody may.
+      started.catch(() => {});
+    });
     // What fails here is found at the next start of the agent.
     void qemu.exited.then(() => this.#confiner.release(place)).catch(() => {});
-    const machine = stack.use(new QemuMachine(qemu, guestUrl, runDir));
+    const machine = stack.use(new QemuMachine(qemu, guestUrl, runDir, started));
     // Passt sends to nobody in particular, and the guest drops it, until it has seen a frame of the guest's.
     if (this.network === "passt") await qemu.monitor.execute("announce-self", announcement);
     stack.move();

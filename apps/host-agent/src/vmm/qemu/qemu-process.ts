@@ -31,14 +31,23 @@ export interface QemuProcess {
 /** A process whose monitor has ended is about to end: how often that is looked at. */
 const goneEveryMs = 5;
 
-/** Starts QEMU and waits for its monitor. On failure the process is gone. */
-export async function startQemu(spec: LaunchSpec, signal: AbortSignal): Promise<QemuProcess> {
+/**
+ * Starts QEMU and waits for its monitor. On failure the process is gone.
+ *
+ * @param early sends what QEMU is to do first, before it has started: no answer has to be waited for in between.
+ */
+export async function startQemu(
+  spec: LaunchSpec,
+  signal: AbortSignal,
+  early: (monitor: QmpClient) => void = () => {},
+): Promise<QemuProcess> {
   signal.throwIfAborted();
   const { child, exited } = await spawnQemu(spec);
   using _ = killOnAbort(child, signal);
   try {
-    const identity = await identify(child.pid ?? 0);
-    const monitor = await QmpClient.open(await connectToMonitor(spec.runDir));
+    const { client: monitor, negotiated } = QmpClient.begin(await connectToMonitor(spec.runDir));
+    early(monitor);
+    const [identity] = await Promise.all([identify(child.pid ?? 0), negotiated]);
     return { identity, monitor, exited, detach: () => monitor.close() };
   } catch (cause) {
     child.kill("SIGKILL");
@@ -90,22 +99,17 @@ export function logPath(runDir: string): string {
   return join(runDir, "qemu.log");
 }
 
-/** A monitor that does not answer is waited for until the abort; then its process ends, and so does the wait. */
-export function endOnAbort(process: QemuProcess, signal: AbortSignal): Disposable {
-  const end = () => void endProcess(process.identity);
-  if (signal.aborted) end();
-  signal.addEventListener("abort", end, { once: true });
-  return { [Symbol.dispose]: () => signal.removeEventListener("abort", end) };
-}
-
 async function endOf(identity: ProcessIdentity, runDir: string): Promise<MachineExit> {
   await waitUntilGone(identity, goneEveryMs);
   return { code: null, signal: null, lastWords: await lastWords(logPath(runDir)) };
 }
 
 async function spawnQemu(spec: LaunchSpec): Promise<{ child: ChildProcess; exited: Promise<MachineExit> }> {
-  await using log = await open(logPath(spec.runDir), "a", 0o600);
-  await using listener = await listenForMonitor(spec.runDir);
+  await using stack = new AsyncDisposableStack();
+  const opening = [open(logPath(spec.runDir), "a", 0o600), listenForMonitor(spec.runDir)] as const;
+  const [log, listener] = await Promise.all(opening);
+  stack.use(log);
+  stack.use(listener);
   const child = spawn(spec.command.file, spec.command.args, {
     cwd: spec.runDir,
     // A session of its own: signals meant for the agent do not reach it.

@@ -44,10 +44,17 @@ export class QmpClient {
     socket.on("close", () => this.#close(new Error("the monitor connection is closed")));
   }
 
+  /** Takes over a connected socket. Commands may follow at once: QEMU gets to them when it has started. */
+  static begin(socket: Duplex): { client: QmpClient; negotiated: Promise<void> } {
+    const client = new QmpClient(socket);
+    const negotiated = client.execute("qmp_capabilities").then(() => {});
+    return { client, negotiated };
+  }
+
   /** Takes over a connected socket and negotiates capabilities. */
   static async open(socket: Duplex): Promise<QmpClient> {
-    const client = new QmpClient(socket);
-    await client.execute("qmp_capabilities");
+    const { client, negotiated } = QmpClient.begin(socket);
+    await negotiated;
     return client;
   }
 

@@ -11,6 +11,7 @@ export class SimulatedMachine implements Machine {
   readonly process: ProcessIdentity;
   readonly guestUrl: string;
   readonly ownsKernel = false;
+  readonly started = Promise.resolve();
   readonly exited: Promise<MachineExit>;
   readonly #watching: AbortController;
 
