@@ -81,6 +81,7 @@ async function claim(
       `the machine ended while it started: ${lastWords || "it said nothing"}`,
     );
   });
-  // The first packet is on its way before the guest runs: it waits for it in its network device.
-  await Promise.race([Promise.all([machine.started, guest.claim(identity, deadline)]), gone]);
+  // Not before the guest runs: QEMU may drop a packet that comes while it loads, and TCP tries again a second later.
+  const claimed = machine.started.then(() => guest.claim(identity, deadline));
+  await Promise.race([claimed, gone]);
 }

@@ -91,10 +91,7 @@ export interface Machine extends AsyncDisposable {
   readonly guestUrl: string;
   /** Whether the guest has a kernel of its own whose clock, host name and random pool may be set. */
   readonly ownsKernel: boolean;
-  /**
-   * Resolves when the guest runs, which of a restored one is soon after it is there: its network takes packets from the
-   * beginning. Rejects when its snapshot cannot be loaded.
-   */
+  /** Resolves when the guest runs. Rejects when its snapshot cannot be loaded. */
   readonly started: Promise<void>;
   /** Resolves once, when the machine has ended for whatever reason. */
   readonly exited: Promise<MachineExit>;
