@@ -6,6 +6,8 @@ import type { ChangeLog } from "./change-log.ts";
 import { Wakeup } from "./wakeup.ts";
 
 const heartbeatMs = 30_000;
+/** Changes that follow each other this closely are told together: most creates and destroys are one report. */
+const gatherMs = 100;
 const firstRetryMs = 500;
 /** Short, so that a control plane that is back knows its hosts before it calls their capsules missing. */
 const lastRetryMs = 15_000;
@@ -149,8 +151,9 @@ export class Reporter implements AsyncDisposable {
       return;
     }
     this.#retryMs = firstRetryMs;
-    if (this.#acknowledged === undefined || this.lag > 0) return;
-    await this.#changed.wait(this.#options.heartbeatMs ?? heartbeatMs, signal);
+    if (this.#acknowledged === undefined) return;
+    if (this.lag === 0) await this.#changed.wait(this.#options.heartbeatMs ?? heartbeatMs, signal);
+    if (this.lag > 0) await this.#hurry.wait(gatherMs, signal);
   }
 
   /** Says what is wrong once, not with every attempt. */

@@ -10,11 +10,13 @@ export class Wakeup {
   async wait(ms: number, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
     const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, ms);
-    this.#waiting.add(resolve);
-    signal.addEventListener("abort", () => resolve(), { once: true });
+    const wake = () => resolve();
+    const timer = setTimeout(wake, ms);
+    this.#waiting.add(wake);
+    signal.addEventListener("abort", wake, { once: true });
     await promise;
     clearTimeout(timer);
-    this.#waiting.delete(resolve);
+    this.#waiting.delete(wake);
+    signal.removeEventListener("abort", wake);
   }
 }

@@ -37,11 +37,8 @@ export class BootSnapshots {
   /** The snapshot for a template and size. The first call for a key boots; calls meanwhile share that boot. */
   async get(template: string, size: CapsuleSize): Promise<BootSnapshot> {
     const { templates, layout, vmm } = this.#options;
-    const subject = {
-      image: await templates.resolve(template),
-      kernel: await findKernel(layout.kernels),
-      size,
-    };
+    const [image, kernel] = await Promise.all([templates.resolve(template), findKernel(layout.kernels)]);
+    const subject = { image, kernel, size };
     const key = keyOf(subject, vmm);
     const known = this.#known.get(key);
     if (known !== undefined) return await known;
