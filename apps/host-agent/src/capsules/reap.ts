@@ -4,6 +4,7 @@ import type { Logger } from "@wrenn/daemon";
 import type { JournalContents } from "../journal/journal.ts";
 import type { CapsuleRecord } from "../journal/record.ts";
 import type { Layout } from "../layout.ts";
+import { endPasst } from "../network/passt.ts";
 import { findProcesses } from "../processes/find.ts";
 import { endProcess } from "../processes/identity.ts";
 import { readManifest } from "../templates/boot-manifest.ts";
@@ -34,6 +35,7 @@ async function reapRunDirs(layout: Layout, owners: ReadonlySet<string>, logger: 
       logger.warn({ pid: process.pid, machine: name }, "ending a machine that nothing owns");
       await endProcess(process);
     }
+    await endPasst(dir);
     await removeTree(dir);
   }
 }

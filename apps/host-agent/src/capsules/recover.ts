@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { GuestAgent } from "../guest/guest-agent.ts";
 import type { JournalContents } from "../journal/journal.ts";
 import type { CapsuleRecord } from "../journal/record.ts";
+import { endPasst } from "../network/passt.ts";
 import { slotOf } from "../network/slot.ts";
 import { findProcesses } from "../processes/find.ts";
 import { endProcess } from "../processes/identity.ts";
@@ -91,6 +92,7 @@ async function endMachine({ process, slotIndex }: CapsuleRecord, runDir: string)
   const slot = slotIndex === undefined ? {} : { namespacePath: slotOf(slotIndex).namespacePath };
   const found = await findProcesses({ dir: runDir, ...slot });
   await Promise.all([...found, ...(process ? [process] : [])].map(endProcess));
+  await endPasst(runDir);
 }
 
 /** It may run or not, and nobody can tell whose what is: it is left as it is, and can only be destroyed. */

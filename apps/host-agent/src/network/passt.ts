@@ -51,9 +51,15 @@ function passtArgs(port: number): string[] {
   ];
 }
 
-async function endPasst(runDir: string): Promise<void> {
+/**
+ * Ends the passt of a machine that never connected to it, whichever life of the agent started it. Its number is all that
+ * there is of it: so it has to be a passt still.
+ */
+export async function endPasst(runDir: string): Promise<void> {
   const pid = Number(await readFile(join(runDir, pidFile), "utf8").catch(() => ""));
   if (!pid) return;
+  const name = await readFile(`/proc/${pid}/comm`, "utf8").catch(() => "");
+  if (!name.startsWith("passt")) return;
   const identity = await identify(pid).catch(() => undefined);
   if (identity) await endProcess(identity);
 }
