@@ -83,6 +83,8 @@ async function prepareDatabase(
 ): Promise<void> {
   await waitForDatabase(database, { url, timeoutMs: databaseWaitMs, signal });
   await migrate(database.pool, await readMigrations(), logger);
-  const print = (text: string): void => void process.stdout.write(text);
+  // What a supervisor gets from us goes to a log; it shows the account's file to whoever started it.
+  const isSupervised = process.send !== undefined;
+  const print = (text: string): void => void (isSupervised || process.stdout.write(text));
   await ensureOwner(database.kysely, { ownerFile: config.ownerFile, logger, print });
 }

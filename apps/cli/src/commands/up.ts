@@ -18,6 +18,7 @@ ${hello.stdout}Created in ${hello.createMs} ms, command in ${hello.execMs} ms, k
   API      ${platform.url}
   Docs     ${platform.url}/docs
   API key  ${platform.apiKey}
+  Account  ${platform.ownerFile}
   Logs     ${platform.logDir}
   Stop     Ctrl-C
 `);

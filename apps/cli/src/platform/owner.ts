@@ -8,9 +8,13 @@ export interface Owner {
   readonly apiKey: string;
 }
 
-/** Reads the owner's account from the file that the control plane keeps below `$WRENN_DIR`. */
-export async function readOwner(wrennDir: string): Promise<Owner> {
-  const path = join(wrennDir, "owner.json");
+/** Where the control plane of a data directory keeps it. */
+export function ownerFileOf(wrennDir: string): string {
+  return join(wrennDir, "owner.json");
+}
+
+/** Reads the owner's account. */
+export async function readOwner(path: string): Promise<Owner> {
   const value: unknown = JSON.parse(await readFile(path, "utf8"));
   if (typeof value === "object" && value !== null && "email" in value && "api_key" in value) {
     return { email: String(value.email), apiKey: String(value.api_key) };

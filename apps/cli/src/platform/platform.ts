@@ -6,7 +6,7 @@ import type { CliConfig } from "../config.ts";
 import type { Progress } from "../progress.ts";
 import { guestAgent } from "./guest-agent.ts";
 import { registrationToken } from "./host-registration.ts";
-import { readOwner } from "./owner.ts";
+import { ownerFileOf, readOwner } from "./owner.ts";
 import { SupervisedPostgres } from "./supervised-postgres.ts";
 import { type SupervisedOptions, SupervisedProcess } from "./supervised-process.ts";
 
@@ -15,6 +15,8 @@ export interface Platform extends AsyncDisposable {
   /** Base URL of the API. */
   readonly url: string;
   readonly apiKey: string;
+  /** The owner's account, with its password. */
+  readonly ownerFile: string;
   readonly logDir: string;
 }
 
@@ -58,13 +60,14 @@ export async function startPlatform(
     stack.use(await startControlPlane(run)),
   );
   const { url } = controlPlane;
-  const { apiKey } = await readOwner(wrennDir);
+  const ownerFile = ownerFileOf(wrennDir);
+  const { apiKey } = await readOwner(ownerFile);
   await progress.step("host agent", async () => {
     const token = await registrationToken(wrennDir, { url, apiKey }, signal);
     stack.use(await startAgent(run, config.hostListen, url, token));
   });
   const started = stack.move();
-  return { url, apiKey, logDir, [Symbol.asyncDispose]: () => started.disposeAsync() };
+  return { url, apiKey, ownerFile, logDir, [Symbol.asyncDispose]: () => started.disposeAsync() };
 }
 
 interface RunParts extends Pick<SupervisedOptions, "logDir" | "onRestart"> {

@@ -1,12 +1,25 @@
+import type { CapsuleState } from "@wrenn/contracts";
 import type { ReportedCapsule } from "@wrenn/contracts/rest";
 import { wrennVersion } from "@wrenn/daemon";
-import type { Capsule } from "./capsule.ts";
+import type { CapsuleVersions } from "../journal/entry.ts";
+
+/** What a report tells of a capsule. */
+interface Reportable {
+  readonly request: { readonly id: string };
+  readonly state: CapsuleState;
+  readonly generation: number;
+  readonly revision: number;
+  readonly reason: string;
+  readonly detail: string;
+  readonly startedAt: string | undefined;
+  readonly versions: CapsuleVersions | undefined;
+}
 
 /** As much of a log as a report may carry. */
 const maxDetailLength = 4096;
 
 /** A capsule as the control plane is told of it. */
-export function toReport(capsule: Capsule): ReportedCapsule {
+export function toReport(capsule: Reportable): ReportedCapsule {
   const { versions } = capsule;
   return {
     id: capsule.request.id,
