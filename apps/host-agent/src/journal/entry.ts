@@ -64,9 +64,6 @@ const Entry = Type.Intersect([Type.Union([...steps]), Type.Object({ at: Type.Str
 
 /** One step, written before it is done. */
 export type Step = Static<(typeof steps)[number]>;
-export type StepName = Step["step"];
-
-export const stepNames: readonly StepName[] = steps.map(({ properties }) => properties.step.const);
 
 /** Parses one line of a journal; undefined when it is no entry. */
 export function parseEntry(text: string): Step | undefined {
