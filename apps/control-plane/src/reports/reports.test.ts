@@ -80,8 +80,7 @@ describe("the order of reports", () => {
 
   test("the last words of a machine are shown, whatever it said", async () => {
     const id = await cp.runningCapsule();
-    const detail = "qemu: \u0000 no memory\n";
-    await delta([{ id, state: "error", reason: "vmm_exited", detail, revision: 2 }]);
+    await delta([{ id, state: "error", reason: "vmm_exited", detail: "qemu: \u0000 no memory\n", revision: 2 }]);
     expect(await shown(cp, id)).toMatchObject({ state: "error", detail: "qemu:  no memory\n" });
   });
 
@@ -90,7 +89,6 @@ describe("the order of reports", () => {
     const unreadable = { id, state: "error", reason: "journal_unreadable", revision: 2 } as const;
     for (const tell of [delta, cp.host.told]) await tell([unreadable]);
     expect(await shown(cp, id)).toMatchObject({ state: "error", reason: "journal_unreadable" });
-    expect(destroyed).toEqual([]);
     expect((await cp.request("DELETE", `/v1/capsules/${id}`)).statusCode).toBe(204);
     expect(destroyed).toEqual([id]);
   });
