@@ -80,8 +80,8 @@ describe("the order of reports", () => {
 
   test("the last words of a machine are shown, whatever it said", async () => {
     const id = await cp.runningCapsule();
-    await delta([{ id, state: "error", reason: "vmm_exited", detail: "qemu: \u0000 no memory\n", revision: 2 }]);
-    expect(await shown(cp, id)).toMatchObject({ state: "error", detail: "qemu:  no memory\n" });
+    await delta([{ id, state: "error", reason: "vmm_exited", detail: "qemu: \u0000 full\n", revision: 2 }]);
+    expect(await shown(cp, id)).toMatchObject({ state: "error", detail: "qemu:  full\n" });
   });
 
   test("a capsule whose journal cannot be read is in error, and is left to who owns it", async () => {

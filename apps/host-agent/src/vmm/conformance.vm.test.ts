@@ -111,7 +111,9 @@ class Bench {
   }
 
   async restore(id: string, snapshot: MachineSnapshot): Promise<Machine> {
-    return this.#stack.use(await this.vmm.restore({ ...(await this.spec(id)), snapshot }, signal));
+    const machine = this.#stack.use(await this.vmm.restore({ ...(await this.spec(id)), snapshot }, signal));
+    await machine.started;
+    return machine;
   }
 }
 

@@ -99,6 +99,6 @@ export interface Machine extends AsyncDisposable {
   saveAndEnd(): Promise<void>;
   /** Last lines of the guest's console, for a machine that does not answer. */
   consoleTail(): Promise<string>;
-  /** Lets go of the machine without ending it: it runs on, and can be adopted. */
+  /** Lets go of a machine that has started, without ending it: it runs on, and can be adopted. */
   detach(): void;
 }
