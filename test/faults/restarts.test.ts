@@ -80,6 +80,8 @@ test("what no capsule owns is found and removed when the agent starts", async ()
   await writeFile(join(wrennDir, "layers", `${newId("disk")}.qcow2`), "");
   await mkdir(join(wrennDir, "machines", newId("disk")));
   await mkdir(join(wrennDir, "snapshots", "boot-x.partial-y"));
+  await writeFile(join(wrennDir, "journal", `${newId("capsule")}.journal.00112233aabb.tmp`), "");
+  await writeFile("/run/wrenn/slots/.0011223344556677", wrennDir);
   // Far from those that are handed out, and nobody else's.
   const index = randomInt(16_384, 32_768);
   await writeFile(`/run/wrenn/slots/${index}`, wrennDir, { flag: "wx" });

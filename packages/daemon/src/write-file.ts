@@ -24,6 +24,11 @@ export async function writeFileAtomic(
   await syncDirectory(dirname(path));
 }
 
+/** Whether a file of this name is one that {@link writeFileAtomic} had not put in place yet. */
+export function isTemporary(name: string): boolean {
+  return /\.[0-9a-f]{12}\.tmp$/.test(name);
+}
+
 /** Makes renames and removals in a directory durable. */
 export async function syncDirectory(path: string): Promise<void> {
   await using directory = await open(path, "r");

@@ -1,6 +1,6 @@
 import { readdir, rm } from "node:fs/promises";
-import { join } from "node:path";
-import type { Logger } from "@wrenn/daemon";
+import { dirname, join } from "node:path";
+import { isTemporary, type Logger } from "@wrenn/daemon";
 import type { JournalContents } from "../journal/journal.ts";
 import type { CapsuleRecord } from "../journal/record.ts";
 import type { Layout } from "../layout.ts";
@@ -22,9 +22,24 @@ export async function reapOrphans(
     logger.warn("orphans are kept: they may belong to a capsule whose journal cannot be read");
     return;
   }
+  await reapTemporaries(layout);
   await reapRunDirs(layout, new Set(records.map(({ id }) => id)), logger);
   await reapPartialSnapshots(layout);
   await reapLayers(layout, records, logger);
+}
+
+/** Files that were being replaced when an earlier life of this agent ended; others keep files beside them. */
+async function reapTemporaries(layout: Layout): Promise<void> {
+  const { hostToken, host, hostKey, hostCertificate, caCertificate, epoch } = layout;
+  const files = [hostToken, host, hostKey, hostCertificate, caCertificate, epoch];
+  const ours = (path: string) =>
+    dirname(path) === layout.journal || files.some((file) => path.startsWith(`${file}.`));
+  for (const dir of [layout.root, layout.journal]) {
+    for (const name of await readdir(dir)) {
+      const path = join(dir, name);
+      if (isTemporary(name) && ours(path)) await rm(path, { force: true });
+    }
+  }
 }
 
 async function reapRunDirs(layout: Layout, owners: ReadonlySet<string>, logger: Logger): Promise<void> {

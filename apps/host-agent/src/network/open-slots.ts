@@ -21,6 +21,7 @@ export interface OpenSlotsOptions {
 export async function openSlots(options: OpenSlotsOptions): Promise<SlotPool> {
   const { root, named, keepUnnamed, logger, signal } = options;
   const register = new SlotRegister(root);
+  await register.removeUnfinished();
   const present: NetworkSlot[] = [];
   for (const index of await register.mine()) {
     if (await namespaceExists(slotOf(index))) present.push(slotOf(index));

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -19,4 +19,14 @@ test("one index has one owner, and each agent finds its own again", async () => 
   expect(await one.claim(8)).toBe(true);
   expect(await new SlotRegister("/two", dir).mine()).toEqual([7]);
   expect((await readdir(dir)).sort()).toEqual(["7", "8"]);
+});
+
+test("a claim that was not finished is removed by the agent that began it, and by no other", async () => {
+  await using stack = new AsyncDisposableStack();
+  const dir = await mkdtemp(join(tmpdir(), "wrenn-register-"));
+  stack.defer(() => rm(dir, { recursive: true }));
+  await writeFile(join(dir, ".0011223344556677"), "/one");
+  await writeFile(join(dir, ".8899aabbccddeeff"), "/two");
+  await new SlotRegister("/one", dir).removeUnfinished();
+  expect(await readdir(dir)).toEqual([".8899aabbccddeeff"]);
 });

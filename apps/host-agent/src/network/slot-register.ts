@@ -38,6 +38,15 @@ export class SlotRegister {
     await rm(this.#path(index), { force: true });
   }
 
+  /** Removes claims that an earlier life of this agent did not finish. Not while this one claims. */
+  async removeUnfinished(): Promise<void> {
+    const names = await readdir(this.#dir).catch(() => []);
+    for (const name of names.filter((candidate) => candidate.startsWith("."))) {
+      const owner = await readFile(join(this.#dir, name), "utf8").catch(() => undefined);
+      if (owner === this.#owner) await rm(join(this.#dir, name), { force: true });
+    }
+  }
+
   /** The indexes that this agent has, from this life or an earlier one. */
   async mine(): Promise<number[]> {
     const names = await readdir(this.#dir).catch(() => []);
