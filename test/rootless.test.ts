@@ -50,6 +50,7 @@ test("an ordinary user starts the platform, runs something in a capsule, and lea
       WRENN_DIR: join(home, "wrenn"),
       WRENN_CP_LISTEN_ADDR: "127.0.0.1:0",
       WRENN_HOST_LISTEN_ADDR: "127.0.0.1:0",
+      WRENN_HOST_METRICS_ADDR: "127.0.0.1:0",
       WRENN_ENVD_BIN: own(builtEnvd()),
       DATABASE_URL: "",
     },
