@@ -5,6 +5,7 @@ import { newId, WrennError } from "@wrenn/contracts";
 import { checkDiskSpace } from "../disk-space.ts";
 import { GuestAgent, type GuestIdentity } from "../guest/guest-agent.ts";
 import { newIdentity } from "../guest/identity.ts";
+import { waitForGuest } from "../guest/wait-for-guest.ts";
 import type { NetworkSlot } from "../network/slot.ts";
 import type { BootSnapshot } from "../templates/boot-snapshots.ts";
 import type { Machine, RestoreSpec } from "../vmm/vmm.ts";
@@ -32,7 +33,7 @@ export async function startCapsule(
   const guest = holdings.use(new GuestAgent(machine.guestUrl, snapshot.bootToken));
   const accessToken = randomBytes(32).toString("hex");
   parts.journal.write(request.id, { step: "claim", accessToken });
-  await claim(machine, guest, newIdentity(machine, request.id, accessToken), parts.signal);
+  await claim(machine, guest, newIdentity(machine, request.id, accessToken), parts);
   undo.move();
   return { holdings, running: { machine, guest } };
 }
@@ -72,7 +73,7 @@ async function claim(
   machine: Machine,
   guest: GuestAgent,
   identity: GuestIdentity,
-  signal: AbortSignal,
+  { vmm, signal }: HostParts,
 ): Promise<void> {
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(claimTimeoutMs)]);
   const gone = machine.exited.then(({ lastWords }) => {
@@ -82,6 +83,10 @@ async function claim(
     );
   });
   // Not before the guest runs: QEMU may drop a packet that comes while it loads, and TCP tries again a second later.
-  const claimed = machine.started.then(() => guest.claim(identity, deadline));
+  const claimed = machine.started.then(async () => {
+    // Passt tries once to reach a guest that it has not heard of yet, so the first to call it must be content with that.
+    if (vmm.network === "passt") await waitForGuest(guest, machine, claimTimeoutMs, signal);
+    await guest.claim(identity, deadline);
+  });
   await Promise.race([claimed, gone]);
 }
