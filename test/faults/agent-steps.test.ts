@@ -1,7 +1,7 @@
 import type { Capsule } from "@wrenn/contracts/rest";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Deployment } from "../support/deployment.ts";
-import { disagreements, heldOnHost } from "../support/host-state.ts";
+import type { Deployment } from "../support/deployment.ts";
+import { disagreements, heldOnHost, startIdle } from "../support/host-state.ts";
 
 /** The steps that the agent's journal has, in their order. Each is written before it is done. */
 const createSteps = ["create", "run_dir", "disk", "slot", "machine", "started", "claim", "running"];
@@ -13,13 +13,10 @@ const poll = { timeout: settledMs, interval: 100 };
 const stack = new AsyncDisposableStack();
 let deployment: Deployment;
 /** What is there when no capsule is: the boot snapshot stands on a disk layer. */
-let idle: string[];
+let idle: readonly string[];
 
 beforeAll(async () => {
-  deployment = await Deployment.start(stack);
-  const { id } = await deployment.api.capsule(new AsyncDisposableStack());
-  await deployment.api.call("DELETE", `/v1/capsules/${id}`);
-  idle = await heldOnHost(deployment);
+  ({ deployment, idle } = await startIdle(stack));
   expect(idle).toEqual([expect.stringMatching(/^layers\//)]);
 });
 afterAll(() => stack.disposeAsync());

@@ -7,8 +7,8 @@ import { promisify } from "node:util";
 import { newId } from "@wrenn/contracts";
 import type { Capsule } from "@wrenn/contracts/rest";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Deployment } from "../support/deployment.ts";
-import { disagreements, heldOnHost } from "../support/host-state.ts";
+import type { Deployment } from "../support/deployment.ts";
+import { disagreements, heldOnHost, startIdle } from "../support/host-state.ts";
 import { machinePid } from "../support/machines.ts";
 
 const run = promisify(execFile);
@@ -16,13 +16,10 @@ const poll = { timeout: 60_000, interval: 100 };
 
 const stack = new AsyncDisposableStack();
 let deployment: Deployment;
-let idle: string[];
+let idle: readonly string[];
 
 beforeAll(async () => {
-  deployment = await Deployment.start(stack);
-  const { id } = await deployment.api.capsule(new AsyncDisposableStack());
-  await deployment.api.call("DELETE", `/v1/capsules/${id}`);
-  idle = await heldOnHost(deployment);
+  ({ deployment, idle } = await startIdle(stack));
 });
 afterAll(() => stack.disposeAsync());
 

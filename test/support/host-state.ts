@@ -1,12 +1,22 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Capsule } from "@wrenn/contracts/rest";
-import type { Deployment } from "./deployment.ts";
+import { Deployment } from "./deployment.ts";
 import { processesIn, slotsOf } from "./leftovers.ts";
 import { machinePid } from "./machines.ts";
 
 /** Slots that an agent makes ahead. */
 const readySlots = 4;
+
+/** A deployment whose template is booted, and what is on its host when no capsule is. It ends with the stack. */
+export async function startIdle(
+  stack: AsyncDisposableStack,
+): Promise<{ deployment: Deployment; idle: readonly string[] }> {
+  const deployment = await Deployment.start(stack);
+  const { id } = await deployment.api.capsule(new AsyncDisposableStack());
+  await deployment.api.call("DELETE", `/v1/capsules/${id}`);
+  return { deployment, idle: await heldOnHost(deployment) };
+}
 
 /** Everything of capsules on a host, by name: journals, run directories, layers, machines; and slots beyond those ready. */
 export async function heldOnHost({ wrennDir }: Deployment): Promise<string[]> {

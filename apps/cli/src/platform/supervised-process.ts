@@ -32,6 +32,8 @@ export interface SupervisedOptions {
 export class SupervisedProcess implements AsyncDisposable {
   readonly #options: SupervisedOptions;
   readonly #stopping = new AbortController();
+  /** Ends a start that has to complete although the daemon is stopping. */
+  readonly #giveUp = new AbortController();
   #child: ChildProcess;
   #url: string;
   #supervising: Promise<void>;
@@ -62,7 +64,9 @@ export class SupervisedProcess implements AsyncDisposable {
   /** Ends the daemon: politely first, and for good when that takes too long. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort();
+    const late = setTimeout(() => this.#giveUp.abort(), bringBackMs);
     if (this.#options.drain) await this.#bringBack();
+    clearTimeout(late);
     const forced = setTimeout(() => this.#child.kill("SIGKILL"), stopGraceMs);
     const drained = this.#options.drain && this.#child.connected && this.#child.send(drainMessage);
     if (!drained) this.#child.kill("SIGTERM");
@@ -73,7 +77,7 @@ export class SupervisedProcess implements AsyncDisposable {
   /** One that has crashed cannot end what it ran: it is started once more, to do that. */
   async #bringBack(): Promise<void> {
     await this.#restarting;
-    if (hasEnded(this.#child)) await this.#restart(AbortSignal.timeout(bringBackMs));
+    if (hasEnded(this.#child)) await this.#restart(this.#giveUp.signal);
   }
 
   async #supervise(startedAt: number): Promise<void> {
@@ -88,7 +92,7 @@ export class SupervisedProcess implements AsyncDisposable {
       if (this.#stopping.signal.aborted) return;
       waitMs = Math.min(waitMs * 2, lastRestartMs);
       started = performance.now();
-      const { signal } = this.#options.drain ? new AbortController() : this.#stopping;
+      const { signal } = this.#options.drain ? this.#giveUp : this.#stopping;
       this.#restarting = this.#restart(signal);
       await this.#restarting;
     }

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeLogger } from "@wrenn/daemon";
@@ -116,6 +116,17 @@ class Bench {
     return machine;
   }
 }
+
+test("a QEMU that cannot load a state says why, and its machine does not start", async () => {
+  await using stack = new AsyncDisposableStack();
+  const bench = await Bench.open(openQemu, stack);
+  const snapshot = await bench.snapshot("t");
+  await writeFile(snapshot.deviceStatePath, "no state");
+  await expect(bench.restore("broken", snapshot)).rejects.toMatchObject({
+    code: "agent_error",
+    message: expect.stringMatching(/while it loaded a snapshot: \S/),
+  });
+});
 
 describe.each(drivers)("a %s machine", (_name, open) => {
   test("is booted once, restored many times, claimed, worked in, and ended", async () => {

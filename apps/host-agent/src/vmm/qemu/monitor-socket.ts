@@ -18,18 +18,20 @@ export interface ListeningSocket extends AsyncDisposable {
 export async function listenForMonitor(runDir: string): Promise<ListeningSocket> {
   // A socket's path has at most 107 bytes (unix(7)), a directory of ours may have more: so by descriptor.
   await using dir = await open(runDir, "r");
+  await using stack = new AsyncDisposableStack();
   const server = createServer();
+  stack.defer(() => closed(server));
   server.listen(`/proc/self/fd/${dir.fd}/${name}.new`);
   await once(server, "listening");
   // Node unlinks the path that it bound when it closes. This name it does not know.
   await rename(join(runDir, `${name}.new`), join(runDir, name));
-  return {
-    fd: descriptorOf(server),
-    async [Symbol.asyncDispose]() {
-      server.close();
-      await once(server, "close");
-    },
-  };
+  const owned = stack.move();
+  return { fd: descriptorOf(server), [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** One that never listened is closed already. */
+function closed(server: Server): Promise<void> {
+  return new Promise((resolve) => server.close(() => resolve()));
 }
 
 /** Connects to the monitor of the machine that has the run directory. */

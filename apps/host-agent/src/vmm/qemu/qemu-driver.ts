@@ -99,9 +99,9 @@ export class QemuDriver implements Vmm {
     const program = { file: qemuBinary, args };
     const command = await this.#confiner.confine(program, place, size, largestBytes);
     let started = Promise.resolve();
-    const qemu = await startQemu({ command, files, runDir }, signal, (monitor) => {
+    const qemu = await startQemu({ command, files, runDir }, signal, (monitor, exited) => {
       if (boot) return;
-      started = loadState(monitor);
+      started = loadState(monitor, exited);
       // Whoever waits for the machine to run is told; nobody may.
       started.catch(() => {});
     });

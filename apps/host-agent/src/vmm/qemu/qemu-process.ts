@@ -39,14 +39,14 @@ const goneEveryMs = 5;
 export async function startQemu(
   spec: LaunchSpec,
   signal: AbortSignal,
-  early: (monitor: QmpClient) => void = () => {},
+  early: (monitor: QmpClient, exited: Promise<MachineExit>) => void = () => {},
 ): Promise<QemuProcess> {
   signal.throwIfAborted();
   const { child, exited } = await spawnQemu(spec);
   using _ = killOnAbort(child, signal);
   try {
     const { client: monitor, negotiated } = QmpClient.begin(await connectToMonitor(spec.runDir));
-    early(monitor);
+    early(monitor, exited);
     const [identity] = await Promise.all([identify(child.pid ?? 0), negotiated]);
     return { identity, monitor, exited, detach: () => monitor.close() };
   } catch (cause) {
@@ -106,10 +106,12 @@ async function endOf(identity: ProcessIdentity, runDir: string): Promise<Machine
 
 async function spawnQemu(spec: LaunchSpec): Promise<{ child: ChildProcess; exited: Promise<MachineExit> }> {
   await using stack = new AsyncDisposableStack();
-  const opening = [open(logPath(spec.runDir), "a", 0o600), listenForMonitor(spec.runDir)] as const;
-  const [log, listener] = await Promise.all(opening);
-  stack.use(log);
-  stack.use(listener);
+  // Side by side; each is let go of whether or not the other comes about.
+  const opening = open(logPath(spec.runDir), "a", 0o600);
+  stack.defer(() => opening.then((file) => file.close()).catch(() => {}));
+  const listening = listenForMonitor(spec.runDir);
+  stack.defer(() => listening.then((socket) => socket[Symbol.asyncDispose]()).catch(() => {}));
+  const [log, listener] = await Promise.all([opening, listening]);
   const child = spawn(spec.command.file, spec.command.args, {
     cwd: spec.runDir,
     // A session of its own: signals meant for the agent do not reach it.
