@@ -17,6 +17,10 @@ pub enum Kind {
     FailedPrecondition,
     NoSpace,
     TooLarge,
+    /// A bound on how many there may be at a time is reached; later is fine.
+    TooMany,
+    /// What was asked for is lost for this caller, see the message.
+    DataLoss,
     DeadlineExceeded,
     Unimplemented,
     Internal,
@@ -59,9 +63,10 @@ impl Fault {
             Kind::AlreadyExists => StatusCode::CONFLICT,
             Kind::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Kind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
             Kind::Unimplemented => StatusCode::NOT_IMPLEMENTED,
-            Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Kind::DataLoss | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -75,7 +80,8 @@ impl From<Fault> for ConnectError {
             Kind::NotFound => ErrorCode::NotFound,
             Kind::AlreadyExists => ErrorCode::AlreadyExists,
             Kind::FailedPrecondition => ErrorCode::FailedPrecondition,
-            Kind::NoSpace | Kind::TooLarge => ErrorCode::ResourceExhausted,
+            Kind::NoSpace | Kind::TooLarge | Kind::TooMany => ErrorCode::ResourceExhausted,
+            Kind::DataLoss => ErrorCode::DataLoss,
             Kind::DeadlineExceeded => ErrorCode::DeadlineExceeded,
             Kind::MethodNotAllowed | Kind::Unimplemented => ErrorCode::Unimplemented,
             Kind::Internal => ErrorCode::Internal,

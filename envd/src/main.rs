@@ -4,6 +4,7 @@
 mod app;
 mod cli;
 mod defaults;
+mod extensions;
 mod fault;
 mod files;
 mod filesystem;
