@@ -1,5 +1,5 @@
-//! From a request to its handler. The token is checked here, in front of everything but the health probe, so
-//! that no route can forget it.
+//! From a request to its handler. The token is checked here, in front of everything but the health probe and
+//! `/files`, which takes signatures too, so that no route can forget it.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -66,6 +66,11 @@ impl App {
         if path == "/health" && request.method() == Method::GET {
             return health();
         }
+        if path == "/files" {
+            // The one route that takes signatures too.
+            let outcome = files::serve(request, &self.token, &self.defaults).await;
+            return outcome.unwrap_or_else(|fault| reply::fault(&fault));
+        }
         let is_rpc = RPC_PREFIXES.iter().any(|prefix| path.starts_with(prefix));
         if !self.token.accepts(request.headers()) {
             return unauthenticated(&request, is_rpc);
@@ -78,10 +83,8 @@ impl App {
 
     async fn rest(&self, request: Request<Incoming>) -> Outcome<Reply> {
         match (request.uri().path(), request.method()) {
-            ("/files", &Method::GET) => files::download(request, &self.defaults).await,
-            ("/files", &Method::POST) => files::upload(request, &self.defaults).await,
             ("/init", &Method::POST) => self.init(request).await,
-            ("/health" | "/files" | "/init", method) => {
+            ("/health" | "/init", method) => {
                 Err(Fault::new(Kind::MethodNotAllowed, format!("method {method} is not allowed here")))
             }
             (path, _) => Err(Fault::new(Kind::NotFound, format!("no route {path}"))),

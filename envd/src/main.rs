@@ -16,6 +16,7 @@ mod process;
 #[allow(clippy::upper_case_acronyms, reason = "generated names follow the protos")]
 mod proto;
 mod reply;
+mod secret;
 mod server;
 mod startup;
 mod token;

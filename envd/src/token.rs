@@ -1,5 +1,6 @@
-//! The access token. Only its SHA-256 is kept: the kernel command line is world-readable, so the boot token
-//! itself never appears there, and a memory image holds no token that was not just presented.
+//! The access token. Of the boot token only the SHA-256 is known: the kernel command line is world-readable, so
+//! the token itself never appears there. A token that `/init` brings is kept as it is, because signatures of URLs
+//! are made with it.
 
 use std::sync::Mutex;
 
@@ -7,21 +8,33 @@ use http::HeaderMap;
 use sha2::{Digest, Sha256};
 
 use crate::lock::lock;
+use crate::secret::Secret;
 
 pub const HEADER: &str = "x-access-token";
 
 pub type TokenDigest = [u8; 32];
 
 /// The token in force; replacing it ends the old one at once.
-pub struct Token(Mutex<TokenDigest>);
+pub struct Token(Mutex<Held>);
+
+struct Held {
+    digest: TokenDigest,
+    secret: Option<Secret>,
+}
 
 impl Token {
+    /// The token of the boot, known by its digest alone.
     pub fn new(digest: TokenDigest) -> Self {
-        Self(Mutex::new(digest))
+        Self(Mutex::new(Held { digest, secret: None }))
     }
 
-    pub fn replace(&self, digest: TokenDigest) {
-        *lock(&self.0) = digest;
+    pub fn replace(&self, secret: Secret) {
+        *lock(&self.0) = Held { digest: digest(secret.bytes()), secret: Some(secret) };
+    }
+
+    /// The token itself; `None` while it is the one of the boot.
+    pub fn secret(&self) -> Option<Secret> {
+        lock(&self.0).secret.clone()
     }
 
     /// Whether the request carries the token. Takes the same time for every wrong token.
@@ -29,7 +42,7 @@ impl Token {
         let Some(presented) = headers.get(HEADER) else {
             return false;
         };
-        equal(&digest(presented.as_bytes()), &lock(&self.0))
+        equal(&digest(presented.as_bytes()), &lock(&self.0).digest)
     }
 }
 
@@ -51,7 +64,8 @@ pub fn parse_digest(hex: &str) -> Option<TokenDigest> {
     Some(digest)
 }
 
-fn equal(left: &TokenDigest, right: &TokenDigest) -> bool {
+/// Compares in the same time wherever the two differ.
+pub fn equal(left: &TokenDigest, right: &TokenDigest) -> bool {
     let difference = left.iter().zip(right).fold(0, |sum, (a, b)| sum | (a ^ b));
     std::hint::black_box(difference) == 0
 }
@@ -78,7 +92,9 @@ mod tests {
         assert!(!token.accepts(&headers));
         headers.insert(HEADER, http::HeaderValue::from_static("old"));
         assert!(token.accepts(&headers));
-        token.replace(digest(b"new"));
+        assert_eq!(token.secret(), None);
+        token.replace(Secret::new(b"new"));
+        assert_eq!(token.secret().expect("kept").bytes(), b"new");
         assert!(!token.accepts(&headers));
         headers.insert(HEADER, http::HeaderValue::from_static("new"));
         assert!(token.accepts(&headers));

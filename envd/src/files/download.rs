@@ -9,13 +9,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::Stream;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use hyper::body::Incoming;
 
-use super::CHUNK_BYTES;
-use super::query::Query;
+use super::{Admitted, CHUNK_BYTES};
 use crate::defaults::SharedDefaults;
 use crate::fault::{Fault, Outcome};
 use crate::paths;
@@ -23,10 +21,10 @@ use crate::reply::{BoxError, Reply};
 use crate::users::run_as;
 
 /// Answers 200 with the bytes; 400 not a regular file, 401 unknown user, 403 not permitted, 404 missing.
-pub async fn download(request: Request<Incoming>, defaults: &SharedDefaults) -> Outcome<Reply> {
-    let query = Query::parse(request.uri())?;
+pub async fn download(request: Admitted, defaults: &SharedDefaults) -> Outcome<Reply> {
+    let Admitted { query, headers, access } = request;
     let raw = query.path.as_deref().ok_or_else(|| Fault::invalid("path: must be set"))?;
-    let user = query.user(request.headers(), defaults).await?;
+    let user = query.user(access, &headers, defaults).await?;
     let path = paths::resolve("path", raw, &user)?;
     let opened = run_as(&user, move || open(&path)).await?;
 

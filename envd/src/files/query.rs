@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Uri};
 
+use super::access::Access;
 use crate::defaults::SharedDefaults;
 use crate::fault::{Fault, Outcome};
 use crate::users::{self, User};
 
-#[derive(Debug, Default, PartialEq, Eq)]
+/// Parameters by name; one that is there but empty counts as absent, and of several the last counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
     pub path: Option<String>,
     pub username: Option<String>,
+    pub signature: Option<String>,
+    pub signature_expiration: Option<String>,
 }
 
 impl Query {
@@ -23,6 +27,8 @@ impl Query {
             let field = match name {
                 "path" => &mut query.path,
                 "username" => &mut query.username,
+                "signature" => &mut query.signature,
+                "signature_expiration" => &mut query.signature_expiration,
                 _ => continue,
             };
             let value = decode(value).ok_or_else(|| Fault::invalid(format!("{name}: not percent-encoded UTF-8")))?;
@@ -31,12 +37,15 @@ impl Query {
         Ok(query)
     }
 
-    /// The user of the query, of the Basic credentials, or the default one.
-    pub async fn user(&self, headers: &HeaderMap, defaults: &SharedDefaults) -> Outcome<Arc<User>> {
-        let name = match &self.username {
-            Some(name) => name.clone(),
-            None => users::requested(headers)?.unwrap_or_else(|| defaults.user()),
+    /// The user of the query, of the Basic credentials, or the default one. Credentials are not part of what is
+    /// signed, so they mean nothing beside a signature.
+    pub async fn user(&self, access: Access, headers: &HeaderMap, defaults: &SharedDefaults) -> Outcome<Arc<User>> {
+        let requested = match (&self.username, access) {
+            (Some(name), _) => Some(name.clone()),
+            (None, Access::Token) => users::requested(headers)?,
+            (None, Access::Signature) => None,
         };
+        let name = requested.unwrap_or_else(|| defaults.user());
         users::blocking(move || users::resolve(&name)).await
     }
 }
@@ -68,7 +77,7 @@ mod tests {
 
     #[test]
     fn decodes_what_browsers_and_libraries_encode() {
-        let query = parse("path=%2Ftmp%2Fa+b%2Bc%C3%A9&username=user&signature=x").expect("query");
+        let query = parse("path=%2Ftmp%2Fa+b%2Bc%C3%A9&username=user&other=x").expect("query");
         assert_eq!(query.path.as_deref(), Some("/tmp/a b+cé"));
         assert_eq!(query.username.as_deref(), Some("user"));
         assert_eq!(parse("path=&username").expect("query"), Query::default());

@@ -4,14 +4,12 @@ use std::path::{Path, PathBuf};
 
 use futures_util::StreamExt;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, Request, StatusCode};
-use hyper::body::Incoming;
+use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::intake::Intake;
-use super::multipart;
-use super::query::Query;
 use super::writer::Writer;
+use super::{Admitted, multipart};
 use crate::defaults::SharedDefaults;
 use crate::fault::{Fault, Outcome};
 use crate::paths;
@@ -19,12 +17,10 @@ use crate::reply::{self, Reply};
 
 /// Answers 200 `[{"name","path","type":"file"}]`; 400 not a possible target, 401 unknown user, 403 not permitted,
 /// 507 no space. A target is replaced as a whole or left as it was.
-pub async fn upload(request: Request<Incoming>, defaults: &SharedDefaults) -> Outcome<Reply> {
-    let (head, body) = request.into_parts();
-    let body = Intake::new(body);
-    let query = Query::parse(&head.uri)?;
-    let kind = kind(&head.headers)?;
-    let user = query.user(&head.headers, defaults).await?;
+pub async fn upload(request: Admitted, body: Intake, defaults: &SharedDefaults) -> Outcome<Reply> {
+    let Admitted { query, headers, access } = request;
+    let kind = kind(&headers)?;
+    let user = query.user(access, &headers, defaults).await?;
     let written = match kind {
         Kind::Raw => {
             let path = query.path.as_deref().ok_or_else(|| Fault::invalid("path: must be set"))?;

@@ -46,8 +46,8 @@ impl Initializer {
             part("randomSeed", self.system.seed_random(seed))?;
         }
         self.defaults.update(|defaults| set_defaults(defaults, &init));
-        if let Some(digest) = init.token {
-            self.token.replace(digest);
+        if let Some(secret) = init.token {
+            self.token.replace(secret);
         }
         Ok(())
     }

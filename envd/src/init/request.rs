@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::timestamp::Timestamp;
 use crate::fault::{Fault, Kind, Outcome};
-use crate::token::{TokenDigest, digest};
+use crate::secret::Secret;
 use crate::users;
 
 const MAX_TOKEN_BYTES: usize = 4096;
@@ -19,7 +19,7 @@ const MAX_HOSTNAME_BYTES: usize = 64;
 /// A valid request; `None` leaves the part as it is.
 #[derive(Debug, Default)]
 pub struct Init {
-    pub token: Option<TokenDigest>,
+    pub token: Option<Secret>,
     pub env_vars: Option<BTreeMap<String, String>>,
     pub default_user: Option<String>,
     pub default_workdir: Option<String>,
@@ -94,12 +94,12 @@ pub fn check_env(field: &str, name: &str, value: &str) -> Outcome<()> {
     Ok(())
 }
 
-fn token(value: &str) -> Checked<TokenDigest> {
+fn token(value: &str) -> Checked<Secret> {
     let visible = value.bytes().all(|byte| byte.is_ascii_graphic());
     if value.is_empty() || value.len() > MAX_TOKEN_BYTES || !visible {
         return Err(format!("must be 1 to {MAX_TOKEN_BYTES} visible ASCII characters"));
     }
-    Ok(digest(value.as_bytes()))
+    Ok(Secret::new(value.as_bytes()))
 }
 
 fn user(value: &str) -> Checked<String> {
