@@ -6,7 +6,7 @@ use crate::token::{TokenDigest, parse_digest};
 
 pub const DEFAULT_PORT: u16 = 49983;
 const KERNEL_PARAMETER: &str = "wrenn.token_sha256=";
-const USAGE: &str = "usage: envd [--listen ADDRESS:PORT] [--token-sha256 HEX] [--version]";
+const USAGE: &str = "usage: envd [--listen ADDRESS:PORT] [--token-sha256 HEX] [--in-guest] [--version]";
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
@@ -18,11 +18,14 @@ pub enum Command {
 pub struct Options {
     pub listen: SocketAddr,
     pub token: Option<TokenDigest>,
+    /// Whether the machine is a capsule: envd may make another computer of it, and protects itself from its users.
+    pub in_guest: bool,
 }
 
 /// Reads the arguments after the program's name. An error is one sentence for the console.
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> {
-    let mut options = Options { listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT)), token: None };
+    let mut options =
+        Options { listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT)), token: None, in_guest: false };
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
         let (name, inline) = match arg.split_once('=') {
@@ -40,6 +43,7 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> 
                 let digest = parse_digest(&value()?).ok_or("--token-sha256 must be 64 hex digits")?;
                 options.token = Some(digest);
             }
+            "--in-guest" if inline.is_none() => options.in_guest = true,
             _ => return Err(format!("unknown option {name}; {USAGE}")),
         }
     }
@@ -74,6 +78,15 @@ mod tests {
         };
         assert_eq!(options.listen.to_string(), "0.0.0.0:49983");
         assert_eq!(options.token, None);
+        assert!(!options.in_guest);
+    }
+
+    #[test]
+    fn a_guest_is_one_only_when_it_is_said() {
+        let Ok(Command::Serve(options)) = parse(words("--in-guest")) else {
+            panic!("not serve");
+        };
+        assert!(options.in_guest);
     }
 
     #[test]
@@ -91,7 +104,7 @@ mod tests {
 
     #[test]
     fn refuses_what_it_does_not_understand() {
-        for line in ["--port 1", "--listen", "--listen nowhere", "--token-sha256 abc"] {
+        for line in ["--port 1", "--listen", "--listen nowhere", "--token-sha256 abc", "--in-guest=no"] {
             assert!(parse(words(line)).is_err(), "{line}");
         }
         assert_eq!(parse(words("--version")), Ok(Command::Version));

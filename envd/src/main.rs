@@ -8,6 +8,7 @@ mod extensions;
 mod fault;
 mod files;
 mod filesystem;
+mod guest;
 mod init;
 mod lock;
 mod log;

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::app::App;
 use crate::cli::{self, Options};
 use crate::token::TokenDigest;
-use crate::{log, server};
+use crate::{guest, log, server};
 
 /// Threads for blocking work come and go; an idle agent has one thread.
 const MAX_BLOCKING_THREADS: usize = 32;
@@ -21,6 +21,9 @@ const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(2);
 pub fn run(options: Options) -> Result<(), String> {
     let token = boot_token(options.token)?;
     prepare_process();
+    if options.in_guest {
+        guest::protect();
+    }
     // One thread: a guest often has one CPU, the work is waiting and copying, and each further thread costs
     // memory in every capsule.
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -10,12 +10,14 @@ use std::process::{Child, Command, Stdio};
 
 use super::request::Plan;
 use crate::fault::{Fault, Kind, Outcome};
+use crate::guest;
 use crate::users::{assume_process, is_self};
 
 /// The child can report one number only, so the step that failed rides above the 16 bits an errno needs.
 const STEP_SHIFT: i32 = 16;
 const STEP_IDENTITY: i32 = 1;
 const STEP_WORKDIR: i32 = 2;
+const STEP_PLACE: i32 = 3;
 
 /// A running process, and the descriptor that becomes readable when it has ended.
 pub struct Launched {
@@ -51,9 +53,12 @@ fn in_child(command: &mut Command, plan: &Plan) -> Outcome<()> {
         .map_err(|_| Fault::invalid(format!("{}: must not contain NUL", plan.workdir.field)))?;
     let optional = plan.workdir.optional;
     let identity = (!is_self(&plan.user)).then(|| plan.user.clone());
+    let place = guest::placement().entry(false);
     let prepare = move || {
         // SAFETY: setsid takes nothing; a freshly forked child is never a group leader, so it succeeds.
         unsafe { libc::setsid() };
+        // Before the identity, because only envd itself has the right to.
+        place.enter().map_err(|error| at_step(STEP_PLACE, &error))?;
         if let Some(user) = &identity {
             assume_process(user).map_err(|error| at_step(STEP_IDENTITY, &error))?;
         }
@@ -93,6 +98,7 @@ fn explain(plan: &Plan, error: &io::Error) -> Fault {
                 _ => fault,
             }
         }
+        STEP_PLACE => Fault::io("process: its control group cannot be entered", &cause),
         _ if code == 0 => Fault::io("process.cmd", error),
         _ => exec_fault(plan, &cause),
     }
