@@ -12,6 +12,7 @@ mod guest;
 mod init;
 mod lock;
 mod log;
+mod metadata;
 mod paths;
 mod process;
 #[allow(clippy::upper_case_acronyms, reason = "generated names follow the protos")]

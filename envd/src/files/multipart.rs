@@ -6,6 +6,7 @@ use std::sync::Arc;
 use multer::{Field, Multipart};
 
 use super::intake::Intake;
+use super::staged::Attributes;
 use super::writer::Writer;
 use crate::fault::{Fault, Outcome};
 use crate::paths;
@@ -15,7 +16,13 @@ const PART: &str = "file";
 
 /// Writes each part to `path`, or to its own file name when there is none. Each file is replaced as a whole;
 /// the parts before a failing one stay.
-pub async fn receive(body: Intake, boundary: String, path: Option<&str>, user: Arc<User>) -> Outcome<Vec<PathBuf>> {
+pub async fn receive(
+    body: Intake,
+    boundary: String,
+    path: Option<&str>,
+    attributes: &Arc<Attributes>,
+    user: Arc<User>,
+) -> Outcome<Vec<PathBuf>> {
     let mut form = Multipart::new(body, boundary);
     let mut written = Vec::new();
     while let Some(part) = form.next_field().await.map_err(malformed)? {
@@ -28,7 +35,8 @@ pub async fn receive(body: Intake, boundary: String, path: Option<&str>, user: A
         if written.contains(&target) {
             return Err(Fault::invalid(format!("file: two parts for {}", target.display())));
         }
-        written.push(write(part, Writer::create(target, Arc::clone(&user)).await?).await?);
+        let writer = Writer::create(target, Arc::clone(attributes), Arc::clone(&user)).await?;
+        written.push(write(part, writer).await?);
     }
     if written.is_empty() {
         return Err(Fault::invalid(format!("body: has no part called '{PART}'")));

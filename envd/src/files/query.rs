@@ -16,6 +16,7 @@ pub struct Query {
     pub username: Option<String>,
     pub signature: Option<String>,
     pub signature_expiration: Option<String>,
+    pub mode: Option<String>,
 }
 
 impl Query {
@@ -27,6 +28,7 @@ impl Query {
             let field = match name {
                 "path" => &mut query.path,
                 "username" => &mut query.username,
+                "mode" => &mut query.mode,
                 "signature" => &mut query.signature,
                 "signature_expiration" => &mut query.signature_expiration,
                 _ => continue,
@@ -35,6 +37,16 @@ impl Query {
             *field = (!value.is_empty()).then_some(value);
         }
         Ok(query)
+    }
+
+    /// Permission bits in octal digits. The others are not for an upload to set.
+    pub fn mode(&self) -> Outcome<Option<u32>> {
+        let Some(text) = &self.mode else {
+            return Ok(None);
+        };
+        let digits = (1..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        let mode = digits.then(|| u32::from_str_radix(text, 8).ok()).flatten().filter(|mode| *mode <= 0o777);
+        mode.map(Some).ok_or_else(|| Fault::invalid("mode: must be octal digits from 0 to 0777"))
     }
 
     /// The user of the query, of the Basic credentials, or the default one. Credentials are not part of what is
@@ -82,6 +94,17 @@ mod tests {
         assert_eq!(query.username.as_deref(), Some("user"));
         assert_eq!(parse("path=&username").expect("query"), Query::default());
         assert_eq!(Query::parse(&"/files".parse().expect("uri")).expect("query"), Query::default());
+    }
+
+    #[test]
+    fn a_mode_is_octal() {
+        for (text, mode) in [("0", 0), ("640", 0o640), ("0755", 0o755), ("777", 0o777)] {
+            assert_eq!(parse(&format!("mode={text}")).expect("query").mode().expect(text), Some(mode));
+        }
+        assert_eq!(parse("mode=").expect("query").mode().expect("none"), None);
+        for text in ["8", "1000", "4755", "%2B7", "0o7", "rwx", "00777"] {
+            assert!(parse(&format!("mode={text}")).expect("query").mode().is_err(), "{text}");
+        }
     }
 
     #[test]

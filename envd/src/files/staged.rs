@@ -12,9 +12,20 @@ use std::sync::Arc;
 
 use super::download::check_regular;
 use crate::fault::{Fault, Outcome};
+use crate::metadata::{self, Metadata};
 use crate::paths;
 
 const NEW_FILE_MODE: u32 = 0o644;
+/// What a replaced file hands down. As with a write in place, rights to act as its owner do not stay.
+const KEPT_MODE: u32 = 0o1777;
+
+/// What an upload says about its files beside their content.
+#[derive(Clone, Debug, Default)]
+pub struct Attributes {
+    /// `None` keeps the mode of a file that is replaced, and gives a new one the usual mode.
+    pub mode: Option<u32>,
+    pub metadata: Metadata,
+}
 
 pub struct Staged {
     pub file: Arc<File>,
@@ -27,9 +38,9 @@ pub struct Staged {
 
 impl Staged {
     /// Makes missing parents and the passing file. Blocks; runs with the rights of the user who shall own them.
-    pub fn create(path: &Path) -> Outcome<Self> {
+    pub fn create(path: &Path, attributes: &Attributes) -> Outcome<Self> {
         let fault = |error: io::Error| Fault::io(&paths::display(path), &error);
-        let (path, mode) = target(path)?;
+        let (path, kept_mode) = target(path)?;
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Fault::invalid(format!("path: {} is a directory", path.display())));
         };
@@ -37,15 +48,12 @@ impl Staged {
         let flags = libc::O_PATH | libc::O_DIRECTORY;
         let directory = fs::OpenOptions::new().read(true).custom_flags(flags).open(parent).map_err(fault)?.into();
         let passing = passing_name().map_err(fault)?;
+        let name = CString::new(name.as_bytes()).map_err(|_| Fault::invalid("path: must not contain NUL"))?;
         let file = create_in(&directory, &passing).map_err(fault)?;
-        Ok(Self {
-            file: Arc::new(file),
-            directory,
-            passing,
-            name: CString::new(name.as_bytes()).map_err(|_| Fault::invalid("path: must not contain NUL"))?,
-            mode,
-            committed: false,
-        })
+        let mode = attributes.mode.unwrap_or(kept_mode);
+        let staged = Self { file: Arc::new(file), directory, passing, name, mode, committed: false };
+        metadata::write(&staged.file, &path, &attributes.metadata)?;
+        Ok(staged)
     }
 
     /// Puts the file in its place. Blocks; runs with the rights of the same user.
@@ -80,7 +88,7 @@ fn target(path: &Path) -> Outcome<(PathBuf, u32)> {
         Ok(metadata) => {
             check_regular(path, &metadata)?;
             let real = fs::canonicalize(path).map_err(|error| Fault::io(&paths::display(path), &error))?;
-            Ok((real, metadata.permissions().mode() & 0o7777))
+            Ok((real, metadata.permissions().mode() & KEPT_MODE))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((path.to_owned(), NEW_FILE_MODE)),
         Err(error) => Err(Fault::io(&paths::display(path), &error)),
@@ -145,7 +153,7 @@ mod tests {
     }
 
     fn stage(path: &Path, content: &[u8]) -> Staged {
-        let staged = Staged::create(path).map_err(|fault| fault.message).expect("staged");
+        let staged = Staged::create(path, &Attributes::default()).map_err(|fault| fault.message).expect("staged");
         (&*staged.file).write_all(content).expect("written");
         staged
     }
@@ -190,7 +198,7 @@ mod tests {
         let directory = Directory::new("refuse");
         fs::write(directory.0.join("file"), b"").expect("file");
         for path in [directory.0.clone(), "/".into(), "/dev/null".into(), directory.0.join("file/below")] {
-            let fault = Staged::create(&path).err().expect("refused");
+            let fault = Staged::create(&path, &Attributes::default()).err().expect("refused");
             assert_eq!(fault.http_status(), 400, "{}", path.display());
         }
         assert_eq!(directory.names(), ["file"]);

@@ -1,6 +1,7 @@
 //! `POST /files?path&username`: a raw body, or a form with files.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -8,28 +9,32 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::intake::Intake;
+use super::staged::Attributes;
 use super::writer::Writer;
 use super::{Admitted, multipart};
 use crate::defaults::SharedDefaults;
 use crate::fault::{Fault, Outcome};
+use crate::metadata::{self, Metadata};
 use crate::paths;
 use crate::reply::{self, Reply};
 
-/// Answers 200 `[{"name","path","type":"file"}]`; 400 not a possible target, 401 unknown user, 403 not permitted,
+/// Answers 200 `[{"name","path","type":"file","metadata"?}]`; 400 not a possible target, 401 unknown user, 403 not permitted,
 /// 507 no space. A target is replaced as a whole or left as it was.
 pub async fn upload(request: Admitted, body: Intake, defaults: &SharedDefaults) -> Outcome<Reply> {
     let Admitted { query, headers, access } = request;
     let kind = kind(&headers)?;
+    let attributes = Arc::new(Attributes { mode: query.mode()?, metadata: metadata::parse(&headers)? });
     let user = query.user(access, &headers, defaults).await?;
     let written = match kind {
         Kind::Raw => {
             let path = query.path.as_deref().ok_or_else(|| Fault::invalid("path: must be set"))?;
-            let writer = Writer::create(paths::resolve("path", path, &user)?, user).await?;
-            vec![entry(&raw(body, writer).await?)]
+            let target = paths::resolve("path", path, &user)?;
+            let writer = Writer::create(target, Arc::clone(&attributes), user).await?;
+            vec![entry(&raw(body, writer).await?, &attributes.metadata)]
         }
         Kind::Form(boundary) => {
-            let paths = multipart::receive(body, boundary, query.path.as_deref(), user).await?;
-            paths.iter().map(|path| entry(path)).collect()
+            let paths = multipart::receive(body, boundary, query.path.as_deref(), &attributes, user).await?;
+            paths.iter().map(|path| entry(path, &attributes.metadata)).collect()
         }
     };
     Ok(reply::json(StatusCode::OK, &Value::Array(written)))
@@ -61,6 +66,10 @@ async fn raw(mut body: Intake, mut writer: Writer) -> Outcome<PathBuf> {
     writer.finish().await
 }
 
-fn entry(path: &Path) -> Value {
-    json!({ "name": paths::name(path), "path": paths::display(path), "type": "file" })
+fn entry(path: &Path, metadata: &Metadata) -> Value {
+    let mut entry = json!({ "name": paths::name(path), "path": paths::display(path), "type": "file" });
+    if !metadata.is_empty() {
+        entry["metadata"] = json!(metadata);
+    }
+    entry
 }

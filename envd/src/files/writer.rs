@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::CHUNK_BYTES;
-use super::staged::Staged;
+use super::staged::{Attributes, Staged};
 use crate::fault::{Fault, Outcome};
 use crate::paths;
 use crate::users::{User, blocking, run_as};
@@ -22,9 +22,9 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub async fn create(path: PathBuf, user: Arc<User>) -> Outcome<Self> {
+    pub async fn create(path: PathBuf, attributes: Arc<Attributes>, user: Arc<User>) -> Outcome<Self> {
         let target = path.clone();
-        let staged = run_as(&user, move || Staged::create(&target)).await?;
+        let staged = run_as(&user, move || Staged::create(&target, &attributes)).await?;
         Ok(Self { path, user, staged, pending: Vec::with_capacity(CHUNK_BYTES) })
     }
 

@@ -7,9 +7,9 @@ use std::path::Path;
 use buffa_types::google::protobuf::Timestamp;
 
 use crate::fault::{Fault, Outcome};
-use crate::paths;
 use crate::proto::filesystem::{EntryInfo, FileType};
 use crate::users::Names;
+use crate::{metadata, paths};
 
 pub fn entry(path: &Path, names: &Names) -> Outcome<EntryInfo> {
     let metadata = fs::symlink_metadata(path).map_err(|error| Fault::io(&paths::display(path), &error))?;
@@ -28,6 +28,7 @@ pub fn describe(path: &Path, metadata: &Metadata, names: &Names) -> EntryInfo {
         group: names.group(metadata.gid()),
         modified_time: modified(metadata).into(),
         symlink_target: target(path, metadata),
+        metadata: metadata::read(path).into_iter().collect(),
         ..EntryInfo::default()
     }
 }
