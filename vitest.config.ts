@@ -5,7 +5,8 @@ const withMachines = { testTimeout: 120_000, hookTimeout: 240_000, fileParalleli
 
 /**
  * Unit suites sit beside the code, and so do those of the host agent that need VMs and nothing else. Suites that need the
- * whole platform share one, started once; those that kill its parts start their own.
+ * whole platform share one, started once; those that kill its parts start their own. The guest agent's run against a bare
+ * one and against a capsule's.
  */
 export default defineConfig({
   test: {
@@ -36,6 +37,25 @@ export default defineConfig({
           include: ["test/*.test.ts"],
           globalSetup: "test/global-setup.ts",
           ...withMachines,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "guest-agent",
+          include: ["test/guest-agent/*.test.ts"],
+          globalSetup: "test/guest-agent/support/global-setup.ts",
+          ...withMachines,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "guest-agent-long",
+          include: ["test/guest-agent/long/*.test.ts"],
+          globalSetup: "test/guest-agent/support/global-setup.ts",
+          ...withMachines,
+          testTimeout: 600_000,
         },
       },
       {

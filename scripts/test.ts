@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 /**
- * Runs every suite and ends with one line, `N passed, N failed`. A suite that exceeds its budget, or that ends
+ * Runs every suite, or those named, and ends with one line, `N passed, N failed`. `--long` runs those that take too long
+ * for every change instead. A suite that exceeds its budget, or that ends
  * badly without naming a failed test, counts as one failed test: nothing fails silently.
  */
 const root = resolve(import.meta.dirname, "..");
@@ -70,16 +71,22 @@ function judged({ passed, failed }: Outcome, code: number | null): Outcome {
 }
 
 const suites: readonly Suite[] = [
-  { name: "guest agent", budgetMinutes: 8, run: cargo },
+  { name: "envd", budgetMinutes: 8, run: cargo },
   { name: "unit", budgetMinutes: 4, run: vitest("unit") },
   { name: "machines", budgetMinutes: 3, run: vitest("machines") },
+  { name: "guest-agent", budgetMinutes: 6, run: vitest("guest-agent") },
   { name: "platform", budgetMinutes: 8, run: vitest("platform") },
   { name: "faults", budgetMinutes: 5, run: vitest("faults") },
 ];
 
-const only = process.argv.slice(2);
+const longSuites: readonly Suite[] = [
+  { name: "guest-agent-long", budgetMinutes: 20, run: vitest("guest-agent-long") },
+];
+
+const only = process.argv.slice(2).filter((name) => name !== "--long");
+const chosen = process.argv.includes("--long") ? longSuites : suites;
 const total = { passed: 0, failed: 0 };
-for (const suite of suites.filter(({ name }) => only.length === 0 || only.includes(name))) {
+for (const suite of chosen.filter(({ name }) => only.length === 0 || only.includes(name))) {
   process.stdout.write(`\n== ${suite.name} (budget ${suite.budgetMinutes} min)\n`);
   const started = performance.now();
   const outcome = await suite
