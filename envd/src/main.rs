@@ -13,6 +13,7 @@ mod init;
 mod lock;
 mod log;
 mod metadata;
+mod passing;
 mod paths;
 mod process;
 #[allow(clippy::upper_case_acronyms, reason = "generated names follow the protos")]

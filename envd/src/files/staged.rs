@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::download::check_regular;
 use crate::fault::{Fault, Outcome};
 use crate::metadata::{self, Metadata};
+use crate::passing::Purpose;
 use crate::paths;
 
 const NEW_FILE_MODE: u32 = 0o644;
@@ -47,7 +48,8 @@ impl Staged {
         DirBuilder::new().recursive(true).mode(0o755).create(parent).map_err(|error| parent_fault(parent, &error))?;
         let flags = libc::O_PATH | libc::O_DIRECTORY;
         let directory = fs::OpenOptions::new().read(true).custom_flags(flags).open(parent).map_err(fault)?.into();
-        let passing = passing_name().map_err(fault)?;
+        let purpose = if path.exists() { Purpose::Replace } else { Purpose::Create };
+        let passing = purpose.new_name().map_err(fault)?;
         let name = CString::new(name.as_bytes()).map_err(|_| Fault::invalid("path: must not contain NUL"))?;
         let file = create_in(&directory, &passing).map_err(fault)?;
         let mode = attributes.mode.unwrap_or(kept_mode);
@@ -100,17 +102,6 @@ fn parent_fault(parent: &Path, error: &io::Error) -> Fault {
         io::ErrorKind::AlreadyExists => Fault::invalid(format!("path: {} is not a directory", parent.display())),
         _ => Fault::io(&paths::display(parent), error),
     }
-}
-
-/// Random, because a file of this kind may be left from before a crash.
-fn passing_name() -> io::Result<CString> {
-    let mut bytes = [0_u8; 8];
-    // SAFETY: pointer and length describe one live buffer; so few bytes come whole or not at all.
-    let length = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    if length < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(CString::new(format!(".envd-{:016x}.part", u64::from_ne_bytes(bytes)))?)
 }
 
 /// Creates the file anew: `O_EXCL` refuses whatever has the name already, links included.

@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use super::entry::entry;
+use super::relocate::relocate;
 use crate::fault::{Fault, Kind, Outcome};
 use crate::paths;
 use crate::proto::filesystem::EntryInfo;
@@ -23,13 +24,21 @@ pub fn make_dir(path: &Path) -> Outcome<EntryInfo> {
     entry(path, &Names::load())
 }
 
-/// Makes the destination's parents. A file at the destination is replaced, as rename(2) does.
+/// Makes the destination's parents. A file at the destination is replaced, as rename(2) does; a move to another file
+/// system looks the same from outside.
 pub fn rename(source: &Path, destination: &Path) -> Outcome<EntryInfo> {
-    fs::symlink_metadata(source).map_err(|error| fault("source", source, &error))?;
+    let metadata = fs::symlink_metadata(source).map_err(|error| fault("source", source, &error))?;
+    if metadata.is_dir() && destination.starts_with(source) && destination != source {
+        return Err(Fault::invalid("destination: is inside the source"));
+    }
     if let Some(parent) = destination.parent() {
         make_dirs(parent)?;
     }
-    fs::rename(source, destination).map_err(|error| fault("destination", destination, &error))?;
+    match fs::rename(source, destination) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => relocate(source, destination)?,
+        Err(error) => return Err(fault("destination", destination, &error)),
+        Ok(()) => {}
+    }
     entry(destination, &Names::load())
 }
 

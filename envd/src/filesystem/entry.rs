@@ -1,4 +1,4 @@
-//! One file as the wire shows it. A symbolic link is shown as a link, with what it says.
+//! One file as the wire shows it. A symbolic link is shown as a link, with the place that it leads to.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -42,11 +42,13 @@ fn file_type(metadata: &Metadata) -> FileType {
     }
 }
 
+/// Absolute, with no link in it, as E2B clients expect it; what a link says when that leads nowhere.
 fn target(path: &Path, metadata: &Metadata) -> Option<String> {
     if !metadata.is_symlink() {
         return None;
     }
-    fs::read_link(path).ok().map(|target| paths::display(&target))
+    let target = fs::canonicalize(path).or_else(|_| fs::read_link(path)).ok()?;
+    Some(paths::display(&target))
 }
 
 fn modified(metadata: &Metadata) -> Timestamp {

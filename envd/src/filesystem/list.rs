@@ -12,6 +12,8 @@ use crate::users::Names;
 
 /// An answer is one message, so it is bounded; whoever needs more lists directory by directory.
 const MAX_ENTRIES: usize = 100_000;
+/// Of all the texts in an answer.
+const MAX_TEXT_BYTES: usize = 16 << 20;
 
 /// Sorted by path. Links are listed, not followed, but for `root` itself. What vanishes meanwhile is left out, and
 /// so is what is below a directory that the user must not read.
@@ -20,51 +22,53 @@ pub fn list(root: &Path, depth: u32) -> Outcome<Vec<EntryInfo>> {
     if !metadata.is_dir() {
         return Err(Fault::invalid(format!("path: {} is not a directory", root.display())));
     }
-    let names = Names::load();
-    let mut found = Vec::new();
+    let mut listing = Listing { names: Names::load(), found: Vec::new(), text_bytes: 0 };
     let mut open = vec![(root.to_owned(), depth.max(1))];
     while let Some((directory, levels)) = open.pop() {
-        let is_root = directory == root;
-        match children(&directory) {
-            Ok(paths) => visit(paths, levels, &names, &mut found, &mut open)?,
-            Err(error) if !is_root && is_skipped(&error) => {}
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if directory != root && is_skipped(&error) => continue,
             Err(error) => return Err(Fault::io(&paths::display(&directory), &error)),
-        }
-    }
-    found.sort_by(|(left, _), (right, _)| left.cmp(right));
-    Ok(found.into_iter().map(|(_, entry)| entry).collect())
-}
-
-fn children(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path())).collect()
-}
-
-fn visit(
-    paths: Vec<PathBuf>,
-    levels: u32,
-    names: &Names,
-    found: &mut Vec<(PathBuf, EntryInfo)>,
-    open: &mut Vec<(PathBuf, u32)>,
-) -> Outcome<()> {
-    for path in paths {
-        let metadata = match fs::symlink_metadata(&path) {
-            Ok(metadata) => metadata,
-            Err(error) if is_skipped(&error) => continue,
-            Err(error) => return Err(Fault::io(&paths::display(&path), &error)),
         };
-        if found.len() == MAX_ENTRIES {
-            return Err(Fault::new(
-                Kind::TooLarge,
-                format!("path: more than {MAX_ENTRIES} entries, ask for less depth"),
-            ));
+        for entry in entries {
+            let path = entry.map_err(|error| Fault::io(&paths::display(&directory), &error))?.path();
+            if listing.add(&path)? && levels > 1 {
+                open.push((path, levels - 1));
+            }
         }
-        if metadata.is_dir() && levels > 1 {
-            open.push((path.clone(), levels - 1));
-        }
-        let entry = describe(&path, &metadata, names);
-        found.push((path, entry));
     }
-    Ok(())
+    listing.found.sort_by(|(left, _), (right, _)| left.cmp(right));
+    Ok(listing.found.into_iter().map(|(_, entry)| entry).collect())
+}
+
+struct Listing {
+    names: Names,
+    found: Vec<(PathBuf, EntryInfo)>,
+    text_bytes: usize,
+}
+
+impl Listing {
+    /// Adds one entry; whether it is a directory.
+    fn add(&mut self, path: &Path) -> Outcome<bool> {
+        let metadata = match fs::symlink_metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) if is_skipped(&error) => return Ok(false),
+            Err(error) => return Err(Fault::io(&paths::display(path), &error)),
+        };
+        let entry = describe(path, &metadata, &self.names);
+        self.text_bytes += text_bytes(&entry);
+        if self.found.len() == MAX_ENTRIES || self.text_bytes > MAX_TEXT_BYTES {
+            let limit = format!("more than {MAX_ENTRIES} entries, or {MAX_TEXT_BYTES} bytes of names");
+            return Err(Fault::new(Kind::TooLarge, format!("path: {limit}; ask for less depth")));
+        }
+        self.found.push((path.to_owned(), entry));
+        Ok(metadata.is_dir())
+    }
+}
+
+fn text_bytes(entry: &EntryInfo) -> usize {
+    let metadata: usize = entry.metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
+    entry.name.len() + entry.path.len() + entry.symlink_target.as_deref().map_or(0, str::len) + metadata
 }
 
 fn is_skipped(error: &io::Error) -> bool {

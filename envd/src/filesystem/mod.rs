@@ -3,6 +3,7 @@
 mod change;
 mod entry;
 mod list;
+mod relocate;
 mod service;
 
 pub use service::Service;
