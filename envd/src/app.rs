@@ -9,16 +9,20 @@ use futures_util::FutureExt;
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use serde_json::json;
 use tower_service::Service;
 
+use crate::connections::Connections;
 use crate::defaults::SharedDefaults;
+use crate::extensions;
 use crate::fault::{Fault, Kind, Outcome};
 use crate::init::{Init, Initializer, Kernel};
+use crate::metrics::Metrics;
 use crate::proto::filesystem::FilesystemExt;
 use crate::proto::process::ProcessExt;
 use crate::reply::{self, Reply};
 use crate::token::{Token, TokenDigest};
-use crate::{files, filesystem, process, users};
+use crate::{files, filesystem, process, snapshot, users};
 
 const MAX_INIT_BYTES: usize = 4 << 20;
 /// An input message carries at most this much; more goes in several.
@@ -29,6 +33,8 @@ pub struct App {
     token: Arc<Token>,
     defaults: Arc<SharedDefaults>,
     initializer: Arc<Initializer>,
+    metrics: Arc<Metrics>,
+    pub connections: Arc<Connections>,
     pub processes: Arc<process::Table>,
     rpc: ConnectRpcService<Router>,
 }
@@ -47,6 +53,8 @@ impl App {
         Self {
             initializer: Arc::new(Initializer::new(Box::new(Kernel), Arc::clone(&token), Arc::clone(&defaults))),
             rpc: ConnectRpcService::new(router).with_limits(limits),
+            metrics: Arc::default(),
+            connections: Arc::default(),
             token,
             defaults,
             processes,
@@ -84,7 +92,10 @@ impl App {
     async fn rest(&self, request: Request<Incoming>) -> Outcome<Reply> {
         match (request.uri().path(), request.method()) {
             ("/init", &Method::POST) => self.init(request).await,
-            ("/health" | "/init", method) => {
+            ("/snapshot/prepare", &Method::POST) => snapshot::prepare(&request, &self.connections).await,
+            ("/metrics", &Method::GET) => self.metrics(&request).await,
+            ("/envs", &Method::GET) => Ok(reply::json(StatusCode::OK, &json!(self.defaults.get().envs))),
+            ("/health" | "/init" | "/snapshot/prepare" | "/metrics" | "/envs", method) => {
                 Err(Fault::new(Kind::MethodNotAllowed, format!("method {method} is not allowed here")))
             }
             (path, _) => Err(Fault::new(Kind::NotFound, format!("no route {path}"))),
@@ -103,6 +114,13 @@ impl App {
         let initializer = Arc::clone(&self.initializer);
         users::blocking(move || initializer.apply(Init::parse(&bytes)?)).await?;
         Ok(reply::empty(StatusCode::NO_CONTENT))
+    }
+
+    async fn metrics(&self, request: &Request<Incoming>) -> Outcome<Reply> {
+        let metrics = Arc::clone(&self.metrics);
+        let extensions = extensions::wanted(request.headers());
+        let answer = users::blocking(move || metrics.read(extensions)).await?;
+        Ok(reply::json(StatusCode::OK, &answer))
     }
 
     async fn call(&self, request: Request<Incoming>) -> Reply {

@@ -3,11 +3,9 @@
 
 use http::HeaderMap;
 
-#[allow(dead_code, reason = "as below")]
-pub const HEADER: &str = "wrenn-extensions";
+const HEADER: &str = "wrenn-extensions";
 
 /// Whether the caller understands the fields and events with numbers from 100 on.
-#[allow(dead_code, reason = "the streams that ask come next")]
 pub fn wanted(headers: &HeaderMap) -> bool {
     headers.get(HEADER).is_some_and(|value| value == "1")
 }

@@ -3,6 +3,7 @@
 
 mod app;
 mod cli;
+mod connections;
 mod defaults;
 mod extensions;
 mod fault;
@@ -13,6 +14,7 @@ mod init;
 mod lock;
 mod log;
 mod metadata;
+mod metrics;
 mod passing;
 mod paths;
 mod process;
@@ -21,6 +23,7 @@ mod proto;
 mod reply;
 mod secret;
 mod server;
+mod snapshot;
 mod startup;
 mod token;
 mod users;

@@ -25,6 +25,7 @@ pub fn json(status: StatusCode, value: &Value) -> Reply {
     let mut reply = Response::new(Full::new(text).map_err(|never| match never {}).boxed_unsync());
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     reply
 }
 

@@ -5,14 +5,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::app::App;
+use crate::connections::Ends;
 use crate::log;
 
 /// How long open answers may go on after the order to stop.
@@ -24,7 +26,6 @@ const MAX_STREAMS: u32 = 4096;
 
 /// Serves until `stop` resolves, then lets open answers end within [`DRAIN`].
 pub async fn serve(listener: TcpListener, app: Arc<App>, stop: impl Future<Output = ()>) {
-    let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -32,7 +33,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, stop: impl Future<Outpu
             () = &mut stop => break,
         };
         match accepted {
-            Ok((stream, _)) => connection(stream, Arc::clone(&app), &graceful),
+            Ok((stream, _)) => connection(stream, Arc::clone(&app)),
             Err(error) => {
                 log::error(&format!("accept: {error}"));
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -41,28 +42,43 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, stop: impl Future<Outpu
     }
     drop(listener);
     app.processes.shut_down().await;
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(DRAIN, app.connections.close_all()).await.is_err() {
         log::info("stopped with answers still open");
     }
 }
 
-fn connection(stream: TcpStream, app: Arc<App>, graceful: &GracefulShutdown) {
+fn connection(stream: TcpStream, app: Arc<App>) {
     prepare(&stream);
-    let service = service_fn(move |request| {
+    let (Some(connection), Some(ends)) = (app.connections.open(), ends(&stream)) else {
+        return;
+    };
+    let requests = connection.requests();
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let app = Arc::clone(&app);
-        async move { Ok::<_, Infallible>(app.handle(request).await) }
+        let busy = requests.begin();
+        request.extensions_mut().insert(ends);
+        async move { Ok::<_, Infallible>(app.handle(request).await.map(|body| busy.with(body))) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // No timeout for headers: hyper's also closes idle kept-alive connections, and a client that sends its next
     // request at that moment loses it. Only the host reaches this port; keepalive probes find dead peers.
     builder.http1().header_read_timeout(None);
     builder.http2().max_concurrent_streams(MAX_STREAMS);
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    let watched = graceful.watch(connection);
-    // An error here is a client that went away or does not speak HTTP: nothing to do for us, nothing to log.
     tokio::spawn(async move {
-        let _gone = watched.await;
+        let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+        loop {
+            tokio::select! {
+                // An error here is a client that went away or does not speak HTTP: nothing to do for us, nothing to log.
+                _gone = served.as_mut() => break,
+                () = connection.asked_to_close() => served.as_mut().graceful_shutdown(),
+            }
+        }
     });
+}
+
+/// Nothing when the peer has gone already.
+fn ends(stream: &TcpStream) -> Option<Ends> {
+    Some(Ends { local: stream.local_addr().ok()?, peer: stream.peer_addr().ok()? })
 }
 
 /// After a resume the peers of old connections no longer exist and never say so; probes end them.
