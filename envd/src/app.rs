@@ -16,11 +16,13 @@ use crate::connections::Connections;
 use crate::defaults::SharedDefaults;
 use crate::extensions;
 use crate::fault::{Fault, Kind, Outcome};
+use crate::holder::Legacy;
 use crate::init::{Init, Initializer, Kernel};
 use crate::metrics::Metrics;
 use crate::proto::filesystem::FilesystemExt;
 use crate::proto::process::ProcessExt;
 use crate::reply::{self, Reply};
+use crate::state::State;
 use crate::token::{Token, TokenDigest};
 use crate::{files, filesystem, process, snapshot, users};
 
@@ -33,6 +35,7 @@ pub struct App {
     token: Arc<Token>,
     defaults: Arc<SharedDefaults>,
     initializer: Arc<Initializer>,
+    state: State,
     metrics: Arc<Metrics>,
     pub connections: Arc<Connections>,
     pub processes: Arc<process::Table>,
@@ -40,9 +43,15 @@ pub struct App {
 }
 
 impl App {
-    pub fn new(digest: TokenDigest) -> Self {
+    /// Starts with what an earlier agent left, if there was one.
+    pub fn new(digest: TokenDigest, legacy: Option<Legacy>) -> Self {
         let token = Arc::new(Token::new(digest));
         let defaults = Arc::new(SharedDefaults::default());
+        let holder = legacy.as_ref().map(|legacy| Arc::clone(&legacy.holder));
+        let state = State::new(Arc::clone(&token), Arc::clone(&defaults), holder);
+        if let Some(saved) = legacy.and_then(|legacy| legacy.state) {
+            state.restore(&saved);
+        }
         let processes = Arc::new(process::Table::default());
         let process = process::Service::new(Arc::clone(&processes), Arc::clone(&defaults));
         let filesystem = filesystem::Service::new(Arc::clone(&defaults));
@@ -57,6 +66,7 @@ impl App {
             connections: Arc::default(),
             token,
             defaults,
+            state,
             processes,
         }
     }
@@ -113,6 +123,7 @@ impl App {
         let bytes = body.to_bytes();
         let initializer = Arc::clone(&self.initializer);
         users::blocking(move || initializer.apply(Init::parse(&bytes)?)).await?;
+        self.state.save().await?;
         Ok(reply::empty(StatusCode::NO_CONTENT))
     }
 

@@ -2,16 +2,19 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use crate::holder::{self, Held};
 use crate::token::{TokenDigest, parse_digest};
 
 pub const DEFAULT_PORT: u16 = 49983;
 const KERNEL_PARAMETER: &str = "wrenn.token_sha256=";
-const USAGE: &str = "usage: envd [--listen ADDRESS:PORT] [--token-sha256 HEX] [--in-guest] [--version]";
+const USAGE: &str = "usage: envd [--listen ADDRESS:PORT] [--token-sha256 HEX] [--in-guest] [--supervise] [--version]";
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     Version,
     Serve(Options),
+    /// Keep an agent with these options running.
+    Supervise(Options),
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -20,12 +23,15 @@ pub struct Options {
     pub token: Option<TokenDigest>,
     /// Whether the machine is a capsule: envd may make another computer of it, and protects itself from its users.
     pub in_guest: bool,
+    /// What the holder hands to the agent that it starts.
+    pub held: Option<Held>,
 }
 
 /// Reads the arguments after the program's name. An error is one sentence for the console.
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> {
-    let mut options =
-        Options { listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT)), token: None, in_guest: false };
+    let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT));
+    let mut options = Options { listen, token: None, in_guest: false, held: None };
+    let mut supervise = false;
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
         let (name, inline) = match arg.split_once('=') {
@@ -44,10 +50,14 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> 
                 options.token = Some(digest);
             }
             "--in-guest" if inline.is_none() => options.in_guest = true,
+            holder::SUPERVISE if inline.is_none() => supervise = true,
+            holder::HELD => {
+                options.held = Some(Held::parse(&value()?).ok_or("--held is for the holder alone")?);
+            }
             _ => return Err(format!("unknown option {name}; {USAGE}")),
         }
     }
-    Ok(Command::Serve(options))
+    Ok(if supervise { Command::Supervise(options) } else { Command::Serve(options) })
 }
 
 /// The digest on the kernel command line, if there is one; a malformed one is an error, not an absence.
@@ -90,6 +100,15 @@ mod tests {
     }
 
     #[test]
+    fn a_holder_has_the_options_of_its_agent() {
+        let Ok(Command::Supervise(options)) = parse(words("--supervise --in-guest --listen 127.0.0.1:1")) else {
+            panic!("not supervise");
+        };
+        assert!(options.in_guest);
+        assert_eq!(options.listen.to_string(), "127.0.0.1:1");
+    }
+
+    #[test]
     fn takes_values_after_a_space_or_an_equals_sign() {
         for line in
             [format!("--listen 127.0.0.1:0 --token-sha256 {HEX}"), format!("--listen=127.0.0.1:0 --token-sha256={HEX}")]
@@ -104,7 +123,15 @@ mod tests {
 
     #[test]
     fn refuses_what_it_does_not_understand() {
-        for line in ["--port 1", "--listen", "--listen nowhere", "--token-sha256 abc", "--in-guest=no"] {
+        for line in [
+            "--port 1",
+            "--listen",
+            "--listen nowhere",
+            "--token-sha256 abc",
+            "--in-guest=no",
+            "--held=1,2",
+            "--held 3",
+        ] {
             assert!(parse(words(line)).is_err(), "{line}");
         }
         assert_eq!(parse(words("--version")), Ok(Command::Version));

@@ -10,6 +10,8 @@ mod fault;
 mod files;
 mod filesystem;
 mod guest;
+#[allow(dead_code, unused_imports, reason = "processes are handed over next")]
+mod holder;
 mod init;
 mod lock;
 mod log;
@@ -25,28 +27,27 @@ mod secret;
 mod server;
 mod snapshot;
 mod startup;
+mod state;
 mod token;
 mod users;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let options = match cli::parse(std::env::args().skip(1)) {
+    let result = match cli::parse(std::env::args().skip(1)) {
         Ok(cli::Command::Version) => {
             println!("envd {}", env!("CARGO_PKG_VERSION"));
             return ExitCode::SUCCESS;
         }
-        Ok(cli::Command::Serve(options)) => options,
+        Ok(cli::Command::Serve(options)) => startup::run(options).map(|()| ExitCode::SUCCESS),
+        Ok(cli::Command::Supervise(options)) => startup::supervise(&options),
         Err(message) => {
             log::error(&message);
             return ExitCode::from(2);
         }
     };
-    match startup::run(options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            log::error(&message);
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|message| {
+        log::error(&message);
+        ExitCode::FAILURE
+    })
 }

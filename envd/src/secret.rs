@@ -16,6 +16,13 @@ impl Secret {
     }
 }
 
+/// The bytes are not copied, if the vector has no capacity beyond them.
+impl From<Vec<u8>> for Secret {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into_boxed_slice())
+    }
+}
+
 impl Drop for Secret {
     fn drop(&mut self) {
         for byte in &mut self.0 {

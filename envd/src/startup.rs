@@ -2,25 +2,47 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::App;
 use crate::cli::{self, Options};
+use crate::holder::Legacy;
 use crate::token::TokenDigest;
-use crate::{guest, log, server};
+use crate::{guest, holder, log, server};
 
 /// Threads for blocking work come and go; an idle agent has one thread.
 const MAX_BLOCKING_THREADS: usize = 32;
+/// Connections that wait to be accepted, as they do while an agent that died is started again.
+const BACKLOG: i32 = 1024;
 const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(2);
+
+/// Keeps an agent running until SIGTERM or SIGINT. An error is one sentence for the console.
+pub fn supervise(options: &Options) -> Result<ExitCode, String> {
+    prepare_process();
+    if options.in_guest {
+        guest::protect();
+    }
+    let listener = listen(options.listen)?;
+    let args = std::env::args().skip(1).filter(|arg| arg != holder::SUPERVISE).collect();
+    holder::supervise(listener, args).map_err(|error| format!("holder: {error}"))
+}
 
 /// Serves until SIGTERM or SIGINT. An error is one sentence for the console.
 pub fn run(options: Options) -> Result<(), String> {
     let token = boot_token(options.token)?;
     prepare_process();
+    if options.held.is_some() {
+        // Started through /proc/self/exe, it would be called `exe`.
+        // SAFETY: the string is NUL-terminated and alive.
+        unsafe { libc::prctl(libc::PR_SET_NAME, c"envd".as_ptr()) };
+    }
     if options.in_guest {
         guest::protect();
     }
@@ -39,10 +61,16 @@ pub fn run(options: Options) -> Result<(), String> {
 }
 
 async fn serve(options: Options, token: TokenDigest) -> Result<(), String> {
-    let listener = TcpListener::bind(options.listen).await.map_err(|error| format!("{}: {error}", options.listen))?;
-    let address = listener.local_addr().map_err(|error| format!("listener: {error}"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| format!("SIGTERM: {error}"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("SIGINT: {error}"))?;
+    let (listener, legacy) = begin(&options)?;
+    let listener = TcpListener::from_std(listener).map_err(|error| format!("listener: {error}"))?;
+    let address = listener.local_addr().map_err(|error| format!("listener: {error}"))?;
+    let holder = legacy.as_ref().map(|legacy| Arc::clone(&legacy.holder));
+    let app = Arc::new(App::new(token, legacy));
+    if let Some(holder) = holder {
+        holder.serving().await.map_err(|error| format!("holder: {error}"))?;
+    }
     // The one line on stdout, for whoever asked for port 0.
     let _lost = writeln!(io::stdout(), "listening on {address}").and_then(|()| io::stdout().flush());
     log::info(&format!("envd {} listening on {address}", env!("CARGO_PKG_VERSION")));
@@ -52,9 +80,31 @@ async fn serve(options: Options, token: TokenDigest) -> Result<(), String> {
             _ = interrupt.recv() => {}
         }
     };
-    server::serve(listener, Arc::new(App::new(token)), stop).await;
+    server::serve(listener, app, stop).await;
     log::info("stopped");
     Ok(())
+}
+
+/// A listener, and what an earlier agent left if a holder started this one.
+fn begin(options: &Options) -> Result<(std::net::TcpListener, Option<Legacy>), String> {
+    let Some(held) = options.held else {
+        return Ok((listen(options.listen)?, None));
+    };
+    let (socket, listener) = held.take().map_err(|error| format!("{}: {error}", holder::HELD))?;
+    let legacy = holder::connect(socket).map_err(|error| format!("holder: {error}"))?;
+    Ok((listener, Some(legacy)))
+}
+
+/// The listener is non-blocking, and like tokio's in the rest.
+fn listen(address: SocketAddr) -> Result<std::net::TcpListener, String> {
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok::<_, io::Error>(socket.into())
+    };
+    bind().map_err(|error| format!("{address}: {error}"))
 }
 
 fn boot_token(option: Option<TokenDigest>) -> Result<TokenDigest, String> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use sha2::{Digest, Sha256};
 
@@ -11,6 +11,8 @@ pub const TOKEN: &str = "boot-token";
 
 pub struct Agent {
     child: Child,
+    /// One line for each life.
+    lives: BufReader<ChildStdout>,
     pub address: SocketAddr,
 }
 
@@ -26,18 +28,44 @@ pub fn hex(bytes: &[u8]) -> String {
 
 impl Agent {
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// An agent that is started again when it dies; the pid is its holder's.
+    pub fn supervised() -> Self {
+        Self::start_with(&["--supervise"])
+    }
+
+    fn start_with(options: &[&str]) -> Self {
         let digest = hex(&Sha256::digest(TOKEN));
         let mut child = binary()
             .args(["--listen", "127.0.0.1:0", "--token-sha256", &digest])
+            .args(options)
             // Must not reach the processes that the agent starts.
             .env("LEAKED_FROM_AGENT", "1")
             .stdout(Stdio::piped())
             .spawn()
             .expect("agent");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("stdout")).read_line(&mut line).expect("line");
-        let address = line.trim().strip_prefix("listening on ").expect("address").parse().expect("address");
-        Self { child, address }
+        let mut lives = BufReader::new(child.stdout.take().expect("stdout"));
+        let address = next_life(&mut lives);
+        Self { child, lives, address }
+    }
+
+    /// Kills a supervised agent, and returns when the next one serves.
+    pub fn crash(&mut self) {
+        signal(self.agent_pid(), libc::SIGKILL);
+        assert_eq!(next_life(&mut self.lives), self.address);
+    }
+
+    /// Of the agent that a holder has started.
+    pub fn agent_pid(&self) -> u32 {
+        let named = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "envd");
+        self.children().into_iter().find(named).expect("agent")
+    }
+
+    pub fn children(&self) -> Vec<u32> {
+        let text = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid())).expect("children");
+        text.split_whitespace().map(|pid| pid.parse().expect("pid")).collect()
     }
 
     pub fn pid(&self) -> u32 {
@@ -51,10 +79,21 @@ impl Agent {
         line.trim().trim_end_matches(" kB").parse().expect("number")
     }
 
+    pub fn kill(&mut self) -> std::process::ExitStatus {
+        signal(self.pid(), libc::SIGKILL);
+        self.child.wait().expect("ended")
+    }
+
     pub fn terminate(&mut self) -> std::process::ExitStatus {
         signal(self.pid(), libc::SIGTERM);
         self.child.wait().expect("ended")
     }
+}
+
+fn next_life(lives: &mut BufReader<ChildStdout>) -> SocketAddr {
+    let mut line = String::new();
+    lives.read_line(&mut line).expect("line");
+    line.trim().strip_prefix("listening on ").expect("address").parse().expect("address")
 }
 
 impl Drop for Agent {

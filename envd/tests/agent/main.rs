@@ -7,6 +7,7 @@ mod codec;
 mod files;
 mod filesystem;
 mod harness;
+mod holder;
 mod init;
 mod input;
 mod lifetime;

@@ -1,0 +1,127 @@
+//! What the holder keeps of each process, and which of them it must collect. While the agent that started a process
+//! lives, it is that agent's child and ours only to keep; once it has died, the process is our child.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::message::{End, Role};
+use super::wait::{self, Who};
+
+#[derive(Default)]
+pub struct Store {
+    entries: BTreeMap<u64, Entry>,
+}
+
+struct Entry {
+    pid: i32,
+    files: Vec<(Role, OwnedFd)>,
+    /// The agent that started it has died.
+    orphaned: bool,
+    end: Option<End>,
+    /// It has ended and was not collected yet, so no other process has its number.
+    zombie: bool,
+}
+
+/// What is sent of an entry.
+pub struct Kept<'a> {
+    pub pid: i32,
+    pub end: Option<End>,
+    pub roles: Vec<Role>,
+    pub files: Vec<BorrowedFd<'a>>,
+}
+
+impl Store {
+    /// False when the pidfd is missing, without which the end of the process could not be told from another's.
+    pub fn keep(&mut self, id: u64, pid: i32, files: Vec<(Role, OwnedFd)>) -> bool {
+        let entry = Entry { pid, files, orphaned: false, end: None, zombie: false };
+        let complete = entry.pidfd().is_some();
+        if complete {
+            self.entries.insert(id, entry);
+        }
+        complete
+    }
+
+    pub fn close(&mut self, id: u64, role: Role) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.files.retain(|(kept, _)| *kept != role);
+        }
+    }
+
+    pub fn ids(&self) -> Vec<u64> {
+        self.entries.keys().copied().collect()
+    }
+
+    pub fn get(&self, id: u64) -> Option<Kept<'_>> {
+        let entry = self.entries.get(&id)?;
+        let (roles, files) = entry.files.iter().map(|(role, file)| (*role, file.as_fd())).unzip();
+        Some(Kept { pid: entry.pid, end: entry.end, roles, files })
+    }
+
+    /// Lets the number of an ended process go; how it ended is still known.
+    pub fn reap(&mut self, id: u64) {
+        let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.zombie) else {
+            return;
+        };
+        if let Some(pidfd) = entry.pidfd() {
+            // It has ended and is our child, so this cannot fail; were it otherwise, nothing would be left to do.
+            let _collected = wait::collect(Who::Process(pidfd));
+        }
+        entry.zombie = false;
+    }
+
+    pub fn forget(&mut self, id: u64) {
+        self.reap(id);
+        self.entries.remove(&id);
+    }
+
+    /// The agent has died and what it started is our child now.
+    pub fn orphan(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.orphaned = true;
+        }
+    }
+
+    /// Finds out which of our kept children have ended since the last look.
+    pub fn newly_ended(&mut self) -> Vec<u64> {
+        let running = self.entries.iter_mut().filter(|(_, entry)| entry.orphaned && entry.end.is_none());
+        running.filter_map(|(id, entry)| entry.has_ended().then_some(*id)).collect()
+    }
+
+    /// Collects children that nobody keeps: orphans of ended processes, and what an agent started and could not hand
+    /// over. Ends at the first child that must stay a zombie, because the kernel shows no child behind it.
+    pub fn sweep(&self, agent: Option<i32>) {
+        while let Ok(Some(gone)) = wait::look(Who::Any) {
+            if Some(gone.pid) == agent || self.entries.values().any(|entry| entry.orphaned && entry.claims(gone.pid)) {
+                return;
+            }
+            if wait::collect(Who::Pid(gone.pid)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.files.iter().find(|(role, _)| *role == Role::Pidfd).map(|(_, file)| file.as_fd())
+    }
+
+    fn claims(&self, pid: i32) -> bool {
+        self.pid == pid && (self.zombie || self.end.is_none())
+    }
+
+    fn has_ended(&mut self) -> bool {
+        let Some(pidfd) = self.pidfd() else {
+            return false;
+        };
+        self.end = match wait::look(Who::Process(pidfd)) {
+            Ok(None) => None,
+            Ok(Some(gone)) => {
+                self.zombie = true;
+                Some(End::Status(gone.status))
+            }
+            Err(_) => Some(End::Collected),
+        };
+        self.end.is_some()
+    }
+}
