@@ -2,10 +2,12 @@
 
 mod access;
 mod download;
+mod form;
+mod gunzip;
 mod intake;
-mod multipart;
 mod query;
 mod signature;
+mod source;
 mod staged;
 mod upload;
 mod writer;

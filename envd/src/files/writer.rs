@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 
 use super::CHUNK_BYTES;
 use super::staged::{Attributes, Staged};
@@ -17,7 +18,9 @@ use crate::users::{User, blocking, run_as};
 pub struct Writer {
     path: PathBuf,
     user: Arc<User>,
-    staged: Staged,
+    file: Arc<File>,
+    /// `None` once it is in its place.
+    staged: Option<Staged>,
     pending: Vec<u8>,
 }
 
@@ -25,11 +28,15 @@ impl Writer {
     pub async fn create(path: PathBuf, attributes: Arc<Attributes>, user: Arc<User>) -> Outcome<Self> {
         let target = path.clone();
         let staged = run_as(&user, move || Staged::create(&target, &attributes)).await?;
-        Ok(Self { path, user, staged, pending: Vec::with_capacity(CHUNK_BYTES) })
+        let file = Arc::clone(&staged.file);
+        Ok(Self { path, user, file, staged: Some(staged), pending: Vec::new() })
     }
 
     pub async fn write(&mut self, mut bytes: Bytes) -> Outcome<()> {
         while !bytes.is_empty() {
+            if self.pending.capacity() == 0 {
+                self.pending.reserve_exact(CHUNK_BYTES);
+            }
             let room = CHUNK_BYTES - self.pending.len();
             self.pending.extend_from_slice(&bytes.split_to(room.min(bytes.len())));
             if self.pending.len() == CHUNK_BYTES {
@@ -39,25 +46,37 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes out what `write` has collected.
+    pub async fn flush(&mut self) -> Outcome<()> {
+        let file = Arc::clone(&self.file);
+        let pending = std::mem::take(&mut self.pending);
+        self.pending = self.blocking(move || write_all(&file, &pending).map(|()| cleared(pending))).await?;
+        Ok(())
+    }
+
     /// Puts the file in its place and answers where that is.
     pub async fn finish(mut self) -> Outcome<PathBuf> {
         self.flush().await?;
-        let (staged, path) = (self.staged, self.path.clone());
-        let commit = move || staged.commit().map_err(|error| Fault::io(&paths::display(&path), &error));
-        run_as(&self.user, commit).await?;
-        Ok(self.path)
+        let path = self.path.clone();
+        if let Some(staged) = self.staged.take() {
+            let commit = move || staged.commit().map_err(|error| Fault::io(&paths::display(&path), &error));
+            run_as(&self.user, commit).await?;
+        }
+        Ok(std::mem::take(&mut self.path))
     }
 
-    async fn flush(&mut self) -> Outcome<()> {
-        let file = Arc::clone(&self.staged.file);
-        let pending = std::mem::take(&mut self.pending);
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Outcome<T> {
         let path = self.path.clone();
-        self.pending = blocking(move || match write_all(&file, &pending) {
-            Ok(()) => Ok(cleared(pending)),
-            Err(error) => Err(Fault::io(&paths::display(&path), &error)),
-        })
-        .await?;
-        Ok(())
+        blocking(move || work().map_err(|error| Fault::io(&paths::display(&path), &error))).await
+    }
+}
+
+impl Drop for Writer {
+    /// Off the event loop: to remove a large file takes its time.
+    fn drop(&mut self) {
+        if let (Some(staged), Ok(runtime)) = (self.staged.take(), Handle::try_current()) {
+            runtime.spawn_blocking(move || drop(staged));
+        }
     }
 }
 
