@@ -73,10 +73,12 @@ impl App {
 
     /// Answers one request. A panic in a handler is that request's failure only.
     pub async fn handle(&self, request: Request<Incoming>) -> Reply {
-        match AssertUnwindSafe(self.route(request)).catch_unwind().await {
+        let is_head = request.method() == Method::HEAD;
+        let reply = match AssertUnwindSafe(self.route(request)).catch_unwind().await {
             Ok(reply) => reply,
             Err(_) => reply::fault(&Fault::internal("the request failed unexpectedly")),
-        }
+        };
+        if is_head { reply::without_body(reply) } else { reply }
     }
 
     async fn route(&self, request: Request<Incoming>) -> Reply {

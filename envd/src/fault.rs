@@ -13,8 +13,13 @@ pub enum Kind {
     PermissionDenied,
     NotFound,
     MethodNotAllowed,
+    /// The client accepts nothing that there is.
+    NotAcceptable,
     AlreadyExists,
     FailedPrecondition,
+    /// A condition that the client made does not hold.
+    ConditionFailed,
+    OutOfRange,
     NoSpace,
     TooLarge,
     /// A bound on how many there may be at a time is reached; later is fine.
@@ -60,7 +65,10 @@ impl Fault {
             Kind::PermissionDenied => StatusCode::FORBIDDEN,
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Kind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Kind::AlreadyExists => StatusCode::CONFLICT,
+            Kind::ConditionFailed => StatusCode::PRECONDITION_FAILED,
+            Kind::OutOfRange => StatusCode::RANGE_NOT_SATISFIABLE,
             Kind::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::TooMany => StatusCode::TOO_MANY_REQUESTS,
@@ -74,12 +82,13 @@ impl Fault {
 impl From<Fault> for ConnectError {
     fn from(fault: Fault) -> Self {
         let code = match fault.kind {
-            Kind::InvalidArgument => ErrorCode::InvalidArgument,
+            Kind::InvalidArgument | Kind::NotAcceptable => ErrorCode::InvalidArgument,
             Kind::Unauthenticated => ErrorCode::Unauthenticated,
             Kind::PermissionDenied => ErrorCode::PermissionDenied,
             Kind::NotFound => ErrorCode::NotFound,
             Kind::AlreadyExists => ErrorCode::AlreadyExists,
-            Kind::FailedPrecondition => ErrorCode::FailedPrecondition,
+            Kind::FailedPrecondition | Kind::ConditionFailed => ErrorCode::FailedPrecondition,
+            Kind::OutOfRange => ErrorCode::OutOfRange,
             Kind::NoSpace | Kind::TooLarge | Kind::TooMany => ErrorCode::ResourceExhausted,
             Kind::DataLoss => ErrorCode::DataLoss,
             Kind::DeadlineExceeded => ErrorCode::DeadlineExceeded,
@@ -96,6 +105,7 @@ fn kind_of(error: &io::Error) -> Kind {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Kind::PermissionDenied,
         io::ErrorKind::AlreadyExists => Kind::AlreadyExists,
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::NoSpace,
+        io::ErrorKind::FileTooLarge => Kind::TooLarge,
         io::ErrorKind::NotADirectory
         | io::ErrorKind::IsADirectory
         | io::ErrorKind::InvalidInput
@@ -133,6 +143,7 @@ mod tests {
             (libc::ENAMETOOLONG, 400, ErrorCode::InvalidArgument),
             (libc::ENOSPC, 507, ErrorCode::ResourceExhausted),
             (libc::EDQUOT, 507, ErrorCode::ResourceExhausted),
+            (libc::EFBIG, 413, ErrorCode::ResourceExhausted),
             (libc::EXDEV, 400, ErrorCode::FailedPrecondition),
             (libc::EIO, 500, ErrorCode::Internal),
         ] {

@@ -20,6 +20,11 @@ pub fn empty(status: StatusCode) -> Reply {
     reply
 }
 
+/// What answers a HEAD: over HTTP/2 the server would send the body.
+pub fn without_body(reply: Reply) -> Reply {
+    reply.map(|_| Empty::new().map_err(|never| match never {}).boxed_unsync())
+}
+
 pub fn json(status: StatusCode, value: &Value) -> Reply {
     let text = Bytes::from(value.to_string());
     let mut reply = Response::new(Full::new(text).map_err(|never| match never {}).boxed_unsync());

@@ -1,115 +1,127 @@
-//! `GET /files?path&username`.
+//! `GET` and `HEAD /files?path&username`.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::Stream;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, Response};
-use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
+use http::header::{
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    LAST_MODIFIED, RANGE, VARY,
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::{Admitted, CHUNK_BYTES};
+use super::coding::{Coding, negotiate};
+use super::content_type::content_type;
+use super::opened::{Content, Opened};
+use super::range::{Wanted, parse};
+use super::validators::{Validators, Verdict};
+use super::{Admitted, disposition, pieces};
 use crate::defaults::SharedDefaults;
-use crate::fault::{Fault, Outcome};
+use crate::fault::{Fault, Kind, Outcome};
 use crate::paths;
-use crate::reply::{BoxError, Reply};
+use crate::reply::{self, Reply};
 use crate::users::run_as;
 
-/// Answers 200 with the bytes; 400 not a regular file, 401 unknown user, 403 not permitted, 404 missing.
+/// Answers 200 or 206 with the bytes, 304; 400 not a regular file, 401 unknown user, 403 not permitted, 404 missing,
+/// 406 no encoding that the client accepts, 412 a condition does not hold, 416 nothing of the range.
 pub async fn download(request: Admitted, defaults: &SharedDefaults) -> Outcome<Reply> {
     let Admitted { query, headers, access } = request;
     let raw = query.path.as_deref().ok_or_else(|| Fault::invalid("path: must be set"))?;
     let user = query.user(access, &headers, defaults).await?;
     let path = paths::resolve("path", raw, &user)?;
-    let opened = run_as(&user, move || open(&path)).await?;
-
-    let length = opened.length;
-    let body = StreamBody::new(pieces(opened)).boxed_unsync();
-    let mut reply = Response::new(body);
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    if let Some(length) = length {
-        reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    let target = path.clone();
+    let opened = run_as(&user, move || Opened::open(&target)).await?;
+    // A range is one of the bytes as they are.
+    let coding = if headers.contains_key(RANGE) { Coding::Identity } else { negotiate(&headers)? };
+    if !opened.is_ordinary() {
+        return Ok(whole(opened.content, coding, &path));
     }
-    Ok(reply)
-}
-
-struct Opened {
-    file: Arc<File>,
-    /// `None` for files of the kernel, which say 0 and have content all the same.
-    length: Option<u64>,
-    first: Vec<u8>,
-}
-
-fn open(path: &Path) -> Outcome<Opened> {
-    let fault = |error: io::Error| Fault::io(&paths::display(path), &error);
-    // Looked at before it is opened: opening a device or a pipe can have effects or wait.
-    check_regular(path, &fs::metadata(path).map_err(fault)?)?;
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(fault)?;
-    let metadata = file.metadata().map_err(fault)?;
-    check_regular(path, &metadata)?;
-    let mut first = Vec::new();
-    if metadata.len() == 0 {
-        first = read(&file, CHUNK_BYTES as u64).map_err(fault)?;
+    let validators = Validators::new(&opened.metadata, coding);
+    match validators.judge(&headers) {
+        Verdict::Serve => {}
+        Verdict::NotModified => {
+            let mut reply = reply::empty(StatusCode::NOT_MODIFIED);
+            reply.headers_mut().clear();
+            return Ok(described(reply, &validators));
+        }
+        Verdict::PreconditionFailed => {
+            return Err(Fault::new(Kind::ConditionFailed, "if-match: the file is another one by now"));
+        }
     }
-    Ok(Opened { file: Arc::new(file), length: first.is_empty().then_some(metadata.len()), first })
+    let length = opened.metadata.len();
+    let reply = match range(&headers, &validators, length) {
+        Wanted::Whole => whole(opened.content, coding, &path),
+        Wanted::Part(range) => part(opened.content, &range, length, &path),
+        Wanted::Nothing => return Ok(nothing(length)),
+    };
+    Ok(described(reply, &validators))
 }
 
-pub fn check_regular(path: &Path, metadata: &fs::Metadata) -> Outcome<()> {
-    if metadata.is_file() {
-        return Ok(());
-    }
-    let what = if metadata.is_dir() { "is a directory" } else { "is not a regular file" };
-    Err(Fault::invalid(format!("path: {} {what}", path.display())))
-}
-
-struct Reading {
-    file: Arc<File>,
-    first: Vec<u8>,
-    /// Bytes that are still to come; `None` until the end of the file.
-    left: Option<u64>,
-}
-
-fn pieces(opened: Opened) -> impl Stream<Item = Result<Frame<Bytes>, BoxError>> + Send {
-    let reading = Reading { file: opened.file, first: opened.first, left: opened.length };
-    futures_util::stream::unfold(reading, |mut reading| async move {
-        match reading.next().await {
-            Ok(bytes) if bytes.is_empty() => None,
-            Ok(bytes) => Some((Ok(Frame::data(Bytes::from(bytes))), reading)),
-            Err(error) => Some((Err(error.into()), reading)),
-        }
-    })
-}
-
-impl Reading {
-    /// The next piece, empty at the end.
-    async fn next(&mut self) -> io::Result<Vec<u8>> {
-        if !self.first.is_empty() {
-            return Ok(std::mem::take(&mut self.first));
-        }
-        let wanted = self.left.unwrap_or(u64::MAX).min(CHUNK_BYTES as u64);
-        if wanted == 0 {
-            return Ok(Vec::new());
-        }
-        let file = Arc::clone(&self.file);
-        let bytes = tokio::task::spawn_blocking(move || read(&file, wanted)).await.map_err(io::Error::other)??;
-        if let Some(left) = &mut self.left {
-            if bytes.is_empty() {
-                // The file shrank: breaking off is the only way left to say that the content is not whole.
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
-            }
-            *left -= bytes.len() as u64;
-        }
-        Ok(bytes)
+fn range(headers: &HeaderMap, validators: &Validators, length: u64) -> Wanted {
+    match headers.get(RANGE) {
+        Some(value) if validators.range_applies(headers) => parse(value.to_str().unwrap_or_default(), length),
+        _ => Wanted::Whole,
     }
 }
 
-fn read(file: &File, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(usize::try_from(limit).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES));
-    file.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
+fn whole(content: Content, coding: Coding, path: &Path) -> Reply {
+    let length = match &content {
+        Content::Small(bytes) => Some(bytes.len() as u64),
+        Content::Large { length, .. } => Some(*length),
+        Content::Endless { .. } => None,
+    };
+    let mut reply = match coding {
+        Coding::Identity => Reply::new(pieces::plain(content, None)),
+        Coding::Gzip => Reply::new(pieces::gzip(content)),
+    };
+    match (coding, length) {
+        (Coding::Gzip, _) => {
+            reply.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        (Coding::Identity, Some(length)) => {
+            reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        (Coding::Identity, None) => {}
+    }
+    named(reply, path)
+}
+
+fn part(content: Content, range: &Range<u64>, length: u64, path: &Path) -> Reply {
+    let mut reply = Reply::new(pieces::plain(content, Some(range.clone())));
+    *reply.status_mut() = StatusCode::PARTIAL_CONTENT;
+    let shown = format!("bytes {}-{}/{length}", range.start, range.end.saturating_sub(1));
+    reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(range.end.saturating_sub(range.start)));
+    insert(&mut reply, CONTENT_RANGE, &shown);
+    named(reply, path)
+}
+
+fn nothing(length: u64) -> Reply {
+    let message = format!("range: nothing of it is in a file of {length} bytes");
+    let mut reply = reply::fault(&Fault::new(Kind::OutOfRange, message));
+    insert(&mut reply, CONTENT_RANGE, &format!("bytes */{length}"));
+    reply
+}
+
+fn named(mut reply: Reply, path: &Path) -> Reply {
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(path)));
+    headers.insert(CONTENT_DISPOSITION, disposition::inline(&paths::name(path)));
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    reply
+}
+
+fn described(mut reply: Reply, validators: &Validators) -> Reply {
+    insert(&mut reply, ETAG, &validators.etag);
+    if let Some(modified) = validators.modified {
+        insert(&mut reply, LAST_MODIFIED, &httpdate::fmt_http_date(modified));
+    }
+    reply.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    reply.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    reply
+}
+
+/// For values of plain ASCII, which every one here is.
+fn insert(reply: &mut Reply, name: http::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        reply.headers_mut().insert(name, value);
+    }
 }

@@ -1,15 +1,22 @@
 //! `GET /files` and `POST /files`: whole files in and out, streamed in constant memory.
 
 mod access;
+mod coding;
+mod content_type;
+mod disposition;
 mod download;
 mod form;
 mod gunzip;
 mod intake;
+mod opened;
+mod pieces;
 mod query;
+mod range;
 mod signature;
 mod source;
 mod staged;
 mod upload;
+mod validators;
 mod writer;
 
 use http::{HeaderMap, Method, Request};
@@ -47,7 +54,7 @@ pub async fn serve(request: Request<Incoming>, token: &Token, defaults: &SharedD
     let access = admit(&head.headers, query.as_ref().unwrap_or(&Query::default()), operation, token)?;
     let admitted = Admitted { query: query?, headers: head.headers, access };
     match head.method {
-        Method::GET => download::download(admitted, defaults).await,
+        Method::GET | Method::HEAD => download::download(admitted, defaults).await,
         Method::POST => upload::upload(admitted, body, defaults).await,
         method => Err(Fault::new(Kind::MethodNotAllowed, format!("method {method} is not allowed here"))),
     }

@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::download::check_regular;
+use super::opened::check_regular;
 use crate::fault::{Fault, Outcome};
 use crate::metadata::{self, Metadata};
 use crate::passing::Purpose;
