@@ -32,7 +32,7 @@ pub enum Kind {
 }
 
 /// Why a request failed; the message names the field and says what to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub kind: Kind,
     pub message: String,

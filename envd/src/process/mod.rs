@@ -1,17 +1,23 @@
 //! Processes of the capsule. [`launch`] makes one, [`supervisor`] owns it until it has ended, [`table`] finds it
-//! by pid or tag, [`pump`] reads what it writes and [`output`] hands that to whoever follows it.
+//! by pid or tag, [`pump`] reads what it writes, [`output`] holds that for whoever follows it, and [`input`] is what
+//! it is sent.
 
+mod channel;
 mod exit;
+mod input;
 mod launch;
 mod output;
+mod parts;
 mod pump;
 mod record;
 mod request;
+mod retained;
 mod service;
-mod stdin;
+mod source;
 mod stream;
 mod supervisor;
 mod table;
+mod terminal;
 
 pub use service::Service;
 pub use table::Table;

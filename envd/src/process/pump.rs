@@ -1,41 +1,38 @@
-//! Reads one output pipe of a process until its end.
+//! Reads one output stream of a process until its end.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::net::unix::pipe;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use super::output::{Output, Source};
-
-pub const CHUNK_BYTES: usize = 32 << 10;
+use super::channel::{Channel, Read};
+use super::output::Output;
+use super::source::Source;
 
 /// How long after the exit of the process a descendant may still hold its output open before `end` is sent.
 /// Long enough for the other half of a pipeline to flush, short enough that starting a daemon returns.
 pub const GRACE: Duration = Duration::from_millis(500);
 
-/// Forwards the pipe until it is closed, or until [`GRACE`] after the process has exited: then the pipe is given
-/// back, because something else still holds it. What the process itself wrote is forwarded in either case.
-pub async fn pump(
-    pipe: pipe::Receiver,
-    source: Source,
-    output: &Output,
-    mut exited: watch::Receiver<bool>,
-) -> Option<pipe::Receiver> {
+/// More than the kernel holds of a terminal's output.
+const TERMINAL_HOLDS: usize = 1 << 20;
+
+/// Takes in the stream until it is closed, or until [`GRACE`] after the process has exited: then something else still
+/// holds it, which is answered with true. What the process itself wrote is taken in either case.
+pub async fn pump(channel: &Channel, source: Source, output: &Output, mut exited: watch::Receiver<bool>) -> bool {
     loop {
+        output.room(source).await;
         tokio::select! {
-            ready = pipe.readable() => match ready.and_then(|()| read(&pipe)) {
-                Ok(Read::Data(bytes)) => output.send(source, bytes).await,
-                Ok(Read::Nothing) => {}
-                Ok(Read::Closed) | Err(_) => return None,
-            },
+            biased;
             () = until_set(&mut exited) => break,
+            read = channel.read(|bytes| output.push(source, bytes)) => match read {
+                Ok(Read::Bytes(_)) => {}
+                Ok(Read::Closed) | Err(_) => return false,
+            },
         }
     }
-    drain(pipe, source, output).await
+    drain(channel, source, output).await
 }
 
 /// A supervisor that is gone counts as an exit.
@@ -44,58 +41,30 @@ pub async fn until_set(flag: &mut watch::Receiver<bool>) {
     let _gone = flag.wait_for(|set| *set).await.is_err();
 }
 
-/// A pipe keeps order, so what the process wrote is in front of whatever its descendants write now.
-async fn drain(pipe: pipe::Receiver, source: Source, output: &Output) -> Option<pipe::Receiver> {
-    let mut owed = queued(&pipe);
+/// Pipes and terminals keep order, so what the process wrote is in front of whatever its descendants write now.
+async fn drain(channel: &Channel, source: Source, output: &Output) -> bool {
     let deadline = Instant::now() + GRACE;
-    loop {
-        if owed == 0 && tokio::time::timeout_at(deadline, pipe.readable()).await.is_err() {
-            return Some(pipe);
-        }
-        match read(&pipe) {
-            Ok(Read::Data(bytes)) => {
-                owed = owed.saturating_sub(bytes.len());
-                output.send(source, bytes).await;
-                if owed == 0 && Instant::now() >= deadline {
-                    return Some(pipe);
-                }
-            }
-            Ok(Read::Nothing) => owed = 0,
-            Ok(Read::Closed) | Err(_) => return None,
+    let mut owed = if source == Source::Pty { TERMINAL_HOLDS } else { channel.queued() };
+    while owed > 0 {
+        output.room(source).await;
+        match channel.read_now(|bytes| output.push(source, bytes)) {
+            Ok(Read::Bytes(length)) => owed = owed.saturating_sub(length),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => owed = 0,
+            Ok(Read::Closed) | Err(_) => return false,
         }
     }
+    while Instant::now() < deadline {
+        output.room(source).await;
+        match timeout_at(deadline, channel.read(|bytes| output.push(source, bytes))).await {
+            Ok(Ok(Read::Bytes(_))) => {}
+            Ok(Ok(Read::Closed) | Err(_)) => return false,
+            Err(_) => break,
+        }
+    }
+    true
 }
 
 /// Reads to nowhere, so that a descendant which outlives its process is not killed by its own output.
-pub async fn discard(pipe: pipe::Receiver) {
-    while pipe.readable().await.is_ok() {
-        if matches!(read(&pipe), Ok(Read::Closed) | Err(_)) {
-            return;
-        }
-    }
-}
-
-enum Read {
-    Data(Bytes),
-    Nothing,
-    Closed,
-}
-
-/// One read into a buffer on the stack: a process that writes nothing costs no buffer.
-fn read(pipe: &pipe::Receiver) -> io::Result<Read> {
-    let mut buffer = [0; CHUNK_BYTES];
-    match pipe.try_read(&mut buffer) {
-        Ok(0) => Ok(Read::Closed),
-        Ok(length) => Ok(Read::Data(Bytes::copy_from_slice(&buffer[..length]))),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Read::Nothing),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Read::Nothing),
-        Err(error) => Err(error),
-    }
-}
-
-fn queued(pipe: &pipe::Receiver) -> usize {
-    let mut bytes: libc::c_int = 0;
-    // SAFETY: FIONREAD writes one int, and `bytes` is one that lives.
-    let result = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
-    if result == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
+pub async fn discard(channel: Arc<Channel>) {
+    while let Ok(Read::Bytes(_)) = channel.read(|_| {}).await {}
 }

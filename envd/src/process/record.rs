@@ -1,56 +1,67 @@
 //! One process as the rest of envd sees it.
 
 use std::io;
-use std::process::{Child, ExitStatus};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::watch;
 
+use super::input::{Input, ended};
 use super::output::Output;
-use super::stdin::{Stdin, ended};
+use super::parts::About;
 use crate::fault::{Fault, Outcome};
 use crate::lock::lock;
+use crate::proto::process::process_event::EndEvent;
 use crate::proto::process::{ProcessConfig, ProcessInfo};
+
+/// What a record takes up besides the strings of its config; measured, and rounded up.
+const RECORD_BYTES: usize = 1024;
 
 pub struct Process {
     pub pid: u32,
-    pub config: ProcessConfig,
-    pub tag: Option<String>,
-    pub stdin: Stdin,
-    pub output: Output,
-    /// `None` once reaped. Held while signalling, because after the reap the number may be someone else's.
-    child: Mutex<Option<Child>>,
+    pub about: About,
+    pub input: Input,
+    pub output: Arc<Output>,
+    /// False as soon as it may have been reaped. Held while signalling, because after the reap the number may be someone
+    /// else's.
+    alive: Mutex<bool>,
     exited: watch::Sender<bool>,
+    end: OnceLock<EndEvent>,
 }
 
 impl Process {
-    pub fn new(
-        child: Child,
-        config: ProcessConfig,
-        tag: Option<String>,
-        stdin: Stdin,
-        exited: watch::Sender<bool>,
-    ) -> Self {
-        Self { pid: child.id(), config, tag, stdin, output: Output::default(), child: Mutex::new(Some(child)), exited }
+    /// `exited` is the flag that `input` watches.
+    pub fn new(pid: u32, about: About, input: Input, output: Arc<Output>, exited: watch::Sender<bool>) -> Self {
+        Self { pid, about, input, output, alive: Mutex::new(true), exited, end: OnceLock::new() }
     }
 
     pub fn is_alive(&self) -> bool {
-        lock(&self.child).is_some()
+        *lock(&self.alive)
     }
 
-    pub fn info(&self) -> ProcessInfo {
-        ProcessInfo {
-            config: self.config.clone().into(),
+    /// What an E2B client is told, and with `extensions` the rest.
+    pub fn info(&self, extensions: bool) -> ProcessInfo {
+        let info = ProcessInfo {
+            config: self.about.config.clone().into(),
             pid: self.pid,
-            tag: self.tag.clone(),
+            tag: self.about.tag.clone(),
             ..ProcessInfo::default()
+        };
+        if !extensions {
+            return info;
+        }
+        ProcessInfo {
+            pty: self.input.has_terminal(),
+            started_at: buffa_types::google::protobuf::Timestamp::from(self.about.started_at).into(),
+            end: self.end.get().cloned().into(),
+            adopted: self.about.adopted,
+            ..info
         }
     }
 
     /// Signals the whole process group.
     pub fn signal(&self, signal: i32) -> Outcome<()> {
-        let child = lock(&self.child);
-        if child.is_none() {
+        let alive = lock(&self.alive);
+        if !*alive {
             return Err(ended());
         }
         let Ok(group) = i32::try_from(self.pid) else {
@@ -69,13 +80,27 @@ impl Process {
         }
     }
 
-    /// Collects the exit status of a process that has ended, and tells everyone who waits for that.
-    pub fn reap(&self) -> io::Result<ExitStatus> {
-        let status = match lock(&self.child).take() {
-            Some(mut child) => child.wait(),
-            None => Err(io::Error::from(io::ErrorKind::NotFound)),
-        };
-        self.exited.send_replace(true);
-        status
+    /// From here on its number is not used any more.
+    pub fn let_go(&self) {
+        *lock(&self.alive) = false;
     }
+
+    /// Tells everyone who waits for it that it has ended, and those who ask how.
+    pub fn set_exited(&self, end: Option<EndEvent>) {
+        if let Some(end) = end {
+            self.end.get_or_init(|| end);
+        }
+        self.exited.send_replace(true);
+    }
+
+    /// The bytes of memory that are kept for its record; its output comes on top.
+    pub fn record_bytes(&self) -> usize {
+        RECORD_BYTES + config_bytes(&self.about.config) + self.about.tag.as_ref().map_or(0, String::len)
+    }
+}
+
+fn config_bytes(config: &ProcessConfig) -> usize {
+    let args: usize = config.args.iter().map(|arg| arg.len() + size_of::<String>()).sum();
+    let envs: usize = config.envs.iter().map(|(name, value)| name.len() + value.len() + 2 * size_of::<String>()).sum();
+    config.cmd.len() + args + envs + config.cwd.as_ref().map_or(0, String::len)
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::terminal::{ENVIRONMENT, Size};
 use crate::defaults::Defaults;
-use crate::fault::{Fault, Kind, Outcome};
+use crate::fault::{Fault, Outcome};
 use crate::init::check_env;
 use crate::paths;
 use crate::proto::process::{ProcessConfig, StartRequest};
@@ -19,6 +20,8 @@ pub struct Plan {
     pub config: ProcessConfig,
     pub tag: Option<String>,
     pub stdin: bool,
+    /// Of a process with a terminal, which has no pipes.
+    pub terminal: Option<Size>,
     pub user: Arc<User>,
     pub workdir: Workdir,
     pub envs: BTreeMap<String, String>,
@@ -35,17 +38,15 @@ pub struct Workdir {
 
 /// Reads `/etc/passwd`: call it where blocking is allowed.
 pub fn plan(request: StartRequest, user: Option<String>, defaults: Defaults) -> Outcome<Plan> {
-    if request.pty.is_set() {
-        return Err(Fault::new(Kind::Unimplemented, "pty: not supported yet"));
-    }
     let Some(config) = request.process.into_option() else {
         return Err(Fault::invalid("process: must be set"));
     };
     check(&config)?;
+    let terminal = request.pty.as_option().map(Size::requested).transpose()?;
     let user = users::resolve(user.as_deref().unwrap_or(&defaults.user))?;
     let workdir = workdir(config.cwd.as_deref(), defaults.workdir.as_deref(), &user)?;
-    let envs = environment(&user, &defaults.envs, &config);
-    Ok(Plan { config, tag: request.tag, stdin: request.stdin.unwrap_or(true), user, workdir, envs })
+    let envs = environment(&user, &defaults.envs, &config, terminal.is_some());
+    Ok(Plan { config, tag: request.tag, stdin: request.stdin.unwrap_or(true), terminal, user, workdir, envs })
 }
 
 fn check(config: &ProcessConfig) -> Outcome<()> {
@@ -68,7 +69,12 @@ fn workdir(requested: Option<&str>, default: Option<&str>, user: &User) -> Outco
 }
 
 /// The whole environment of the process; nothing comes from envd's own.
-fn environment(user: &User, defaults: &BTreeMap<String, String>, config: &ProcessConfig) -> BTreeMap<String, String> {
+fn environment(
+    user: &User,
+    defaults: &BTreeMap<String, String>,
+    config: &ProcessConfig,
+    terminal: bool,
+) -> BTreeMap<String, String> {
     let base = [
         ("PATH", PATH.to_owned()),
         ("HOME", paths::display(&user.home)),
@@ -77,6 +83,9 @@ fn environment(user: &User, defaults: &BTreeMap<String, String>, config: &Proces
         ("SHELL", user.shell.clone()),
     ];
     let mut envs: BTreeMap<String, String> = base.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    if terminal {
+        envs.extend(ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
     envs.extend(defaults.clone());
     envs.extend(config.envs.iter().map(|(name, value)| (name.clone(), value.clone())));
     envs
@@ -85,6 +94,7 @@ fn environment(user: &User, defaults: &BTreeMap<String, String>, config: &Proces
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::Kind;
 
     fn request(config: ProcessConfig) -> StartRequest {
         StartRequest { process: config.into(), ..StartRequest::default() }

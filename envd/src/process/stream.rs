@@ -1,26 +1,27 @@
 //! The events of one process for one client.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::Bytes;
 use connectrpc::ConnectError;
 use futures_util::Stream;
 use http::HeaderMap;
-use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
-use super::output::{Event, Source, Subscription};
-use crate::proto::process::ProcessEvent;
+use super::output::{Item, Lost, Reader};
+use super::source::Source;
+use crate::extensions;
+use crate::fault::{Fault, Kind as FaultKind, Outcome};
 use crate::proto::process::process_event::data_event::Output as Piece;
-use crate::proto::process::process_event::{DataEvent, Event as Kind, KeepAlive, StartEvent};
+use crate::proto::process::process_event::gap_event::Reason;
+use crate::proto::process::process_event::{DataEvent, EndEvent, Event as Kind, GapEvent, KeepAlive, StartEvent};
+use crate::proto::process::{OutputStream, ProcessEvent};
 
 const KEEPALIVE_HEADER: &str = "keepalive-ping-interval";
 const DEFAULT_KEEPALIVE: Duration = Duration::from_secs(90);
 const MAX_KEEPALIVE: Duration = Duration::from_secs(3600);
 
 /// The pause after which a silent stream says that it lives: whole seconds in a header, 90 when there is none.
-pub fn keepalive(headers: &HeaderMap) -> Duration {
+fn keepalive(headers: &HeaderMap) -> Duration {
     let asked = headers.get(KEEPALIVE_HEADER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     match asked {
         None | Some(0) => DEFAULT_KEEPALIVE,
@@ -28,12 +29,26 @@ pub fn keepalive(headers: &HeaderMap) -> Duration {
     }
 }
 
+/// What the client asked of its stream.
+pub struct View {
+    /// Whether it understands what is not E2B's.
+    pub extensions: bool,
+    pub keepalive: Duration,
+    /// When the stream ends, whatever the process does.
+    pub deadline: Option<Instant>,
+}
+
+impl View {
+    pub fn requested(headers: &HeaderMap) -> Self {
+        Self { extensions: extensions::wanted(headers), keepalive: keepalive(headers), deadline: None }
+    }
+}
+
 struct Following {
     pid: u32,
     phase: Phase,
-    backlog: VecDeque<Event>,
-    live: mpsc::Receiver<Event>,
-    keepalive: Duration,
+    reader: Reader,
+    view: View,
 }
 
 enum Phase {
@@ -45,11 +60,10 @@ enum Phase {
 /// `start` first, then the output, then the one last event.
 pub fn events(
     pid: u32,
-    subscription: Subscription,
-    keepalive: Duration,
+    reader: Reader,
+    view: View,
 ) -> impl Stream<Item = Result<ProcessEvent, ConnectError>> + Send + 'static {
-    let following =
-        Following { pid, phase: Phase::Starting, backlog: subscription.backlog, live: subscription.live, keepalive };
+    let following = Following { pid, phase: Phase::Starting, reader, view };
     futures_util::stream::unfold(following, |mut following| async move {
         let item = following.next().await?;
         Some((item, following))
@@ -61,52 +75,65 @@ impl Following {
         match self.phase {
             Phase::Starting => {
                 self.phase = Phase::Running;
-                let start = StartEvent { pid: self.pid, ..StartEvent::default() };
-                Some(Ok(event(start)))
+                Some(Ok(event(StartEvent { pid: self.pid, ..StartEvent::default() })))
             }
-            Phase::Running => Some(self.running().await),
+            Phase::Running => Some(self.running().await.map_err(ConnectError::from)),
             Phase::Over => None,
         }
     }
 
-    async fn running(&mut self) -> Result<ProcessEvent, ConnectError> {
-        let next = match self.backlog.pop_front() {
-            Some(event) => Some(event),
-            None => match timeout(self.keepalive, self.live.recv()).await {
-                Ok(next) => next,
-                Err(_) => return Ok(event(KeepAlive::default())),
-            },
-        };
-        match next {
-            Some(Event::Data(source, bytes)) => Ok(data(source, bytes)),
-            Some(Event::End(end)) => {
-                self.phase = Phase::Over;
-                Ok(event(end))
+    async fn running(&mut self) -> Outcome<ProcessEvent> {
+        let silence = Instant::now() + self.view.keepalive;
+        let deadline = self.view.deadline.filter(|deadline| *deadline < silence);
+        let item = timeout_at(deadline.unwrap_or(silence), self.reader.next()).await;
+        if !matches!(item, Ok(Ok(Item::Data { .. } | Item::Gap { .. }))) {
+            self.phase = Phase::Over;
+        }
+        match item {
+            Ok(item) => Ok(self.tell(item?)),
+            Err(_) if deadline.is_some() => Err(Fault::new(FaultKind::DeadlineExceeded, "the stream's time was up")),
+            Err(_) => {
+                self.phase = Phase::Running;
+                Ok(event(KeepAlive::default()))
             }
-            Some(Event::Failed(fault)) => {
-                self.phase = Phase::Over;
-                Err(fault.into())
+        }
+    }
+
+    fn tell(&self, item: Item) -> ProcessEvent {
+        match item {
+            Item::Data { source, offset, bytes } => {
+                let output = Some(match source {
+                    Source::Stdout => Piece::Stdout(bytes),
+                    Source::Stderr => Piece::Stderr(bytes),
+                    Source::Pty => Piece::Pty(bytes),
+                });
+                let offset = self.view.extensions.then_some(offset);
+                event(DataEvent { output, offset, ..DataEvent::default() })
             }
-            None => {
-                self.phase = Phase::Over;
-                Err(ConnectError::internal("process: its events broke off"))
+            Item::Gap { source, from, to, reason } => gap(source, from, to, reason),
+            Item::End(end) => {
+                let signal = end.signal.filter(|_| self.view.extensions);
+                event(EndEvent { signal, ..end })
             }
         }
     }
 }
 
-fn event(kind: impl Into<Kind>) -> ProcessEvent {
-    ProcessEvent { event: Some(kind.into()), ..ProcessEvent::default() }
+fn gap(source: Source, from: u64, to: u64, reason: Lost) -> ProcessEvent {
+    let stream = match source {
+        Source::Stdout => OutputStream::Stdout,
+        Source::Stderr => OutputStream::Stderr,
+        Source::Pty => OutputStream::Pty,
+    };
+    let reason = match reason {
+        Lost::Overwritten => Reason::Overwritten,
+        Lost::AgentRestarted => Reason::AgentRestarted,
+    };
+    event(GapEvent { stream: stream.into(), from, to, reason: reason.into(), ..GapEvent::default() })
 }
 
-fn data(source: Source, bytes: Bytes) -> ProcessEvent {
-    // Without a copy when no other follower holds the same bytes.
-    let bytes = Vec::from(bytes);
-    let piece = match source {
-        Source::Stdout => Piece::Stdout(bytes),
-        Source::Stderr => Piece::Stderr(bytes),
-    };
-    event(DataEvent { output: Some(piece), ..DataEvent::default() })
+fn event(kind: impl Into<Kind>) -> ProcessEvent {
+    ProcessEvent { event: Some(kind.into()), ..ProcessEvent::default() }
 }
 
 #[cfg(test)]

@@ -1,28 +1,32 @@
-//! The task that owns a process: starts it, bounds its time, reaps it, takes it out of the table and sends the
-//! one last event after all output. It belongs to no client, so a client that leaves changes nothing.
+//! The task that owns a process: starts it, bounds its time, reaps it and says that it has ended after all output.
+//! It belongs to no client, so a client that leaves changes nothing.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::net::unix::pipe;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::channel::Channel;
 use super::exit::end_event;
-use super::launch::{Launched, launch};
-use super::output::{Event, Source, Subscription};
+use super::input::Input;
+use super::launch::launch;
+use super::output::{Last, Output, Reader};
+use super::parts::{Parts, Reap, Streams};
 use super::pump::{discard, pump};
 use super::record::Process;
 use super::request::Plan;
-use super::stdin::Stdin;
+use super::source::Source;
 use super::table::{TERM_GRACE, Table};
-use crate::fault::{Fault, Kind, Outcome};
+use crate::fault::{Fault, Outcome};
 use crate::users::blocking;
 
-/// A started process and its first follower.
-pub type Started = (Arc<Process>, Subscription);
+/// A started process and the reader that it waits for.
+pub type Started = (Arc<Process>, Reader);
 
 /// Starts the process of `make` in a task of its own and answers as soon as it runs. `make` may block.
 pub async fn start<F>(table: Arc<Table>, make: F, deadline: Option<Instant>) -> Outcome<Started>
@@ -31,8 +35,20 @@ where
 {
     let (answer, started) = oneshot::channel();
     tokio::spawn(async move {
-        match spawn(make).await {
-            Ok(spawned) => run(table, spawned, deadline, answer).await,
+        let launched = blocking(move || launch(make()?)).await;
+        let life = match launched {
+            Ok(parts) => take_in(Parts { deadline, ..parts }).await,
+            Err(fault) => Err(fault),
+        };
+        match life {
+            Ok(life) => {
+                // Before the first read, so that the reader misses nothing; one that is gone already is none.
+                let reader = life.process.output.start();
+                let key = table.insert(Arc::clone(&life.process));
+                drop(answer.send(Ok((Arc::clone(&life.process), reader))));
+                life.run().await;
+                table.retire(&key);
+            }
             // A caller that is gone needs no error.
             Err(fault) => drop(answer.send(Err(fault))),
         }
@@ -40,82 +56,101 @@ where
     started.await.unwrap_or_else(|_| Err(Fault::internal("process: could not be started")))
 }
 
-struct Spawned {
+/// Takes over a process that runs already.
+#[allow(dead_code, reason = "the holder of descriptors comes next")]
+pub async fn adopt(table: Arc<Table>, parts: Parts) -> Outcome<Arc<Process>> {
+    let life = take_in(parts).await?;
+    let process = Arc::clone(&life.process);
+    let key = table.insert(Arc::clone(&process));
+    tokio::spawn(async move {
+        life.run().await;
+        table.retire(&key);
+    });
+    Ok(process)
+}
+
+/// Everything that ends with the process.
+struct Life {
     process: Arc<Process>,
     ended: AsyncFd<OwnedFd>,
-    stdout: pipe::Receiver,
-    stderr: pipe::Receiver,
+    reap: Reap,
+    deadline: Option<Instant>,
+    outputs: Vec<(Source, Arc<Channel>)>,
     exited: watch::Receiver<bool>,
 }
 
-async fn spawn<F>(make: F) -> Outcome<Spawned>
-where
-    F: FnOnce() -> Outcome<Plan> + Send + 'static,
-{
-    let (plan, launched) = blocking(move || {
-        let plan = make()?;
-        let launched = launch(&plan)?;
-        Ok((plan, launched))
-    })
-    .await?;
-    adopt(plan, launched)
-}
-
-fn adopt(plan: Plan, launched: Launched) -> Outcome<Spawned> {
-    let Launched { mut child, pidfd } = launched;
-    let pipes = || -> std::io::Result<_> {
-        let missing = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-        let stdin = child.stdin.take().map(|pipe| pipe::Sender::from_owned_fd(pipe.into())).transpose()?;
-        let stdout = pipe::Receiver::from_owned_fd(child.stdout.take().ok_or_else(missing)?.into())?;
-        let stderr = pipe::Receiver::from_owned_fd(child.stderr.take().ok_or_else(missing)?.into())?;
-        // SAFETY: the AsyncFd owns the only handle of the descriptor, which stays open and the same until its end.
-        let ended = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?;
-        Ok((stdin, stdout, stderr, ended))
-    };
-    let (stdin, stdout, stderr, ended) = match { pipes }() {
-        Ok(pipes) => pipes,
+/// Brings the descriptors onto the event loop. A process for which that fails is ended.
+async fn take_in(parts: Parts) -> Outcome<Life> {
+    let Parts { pid, pidfd, reap, streams, about, deadline, from, progress } = parts;
+    let ends = match Ends::register(streams, pidfd) {
+        Ok(ends) => ends,
         Err(error) => {
-            let _dead = child.kill().and_then(|()| child.wait());
-            return Err(Fault::io("process pipes", &error));
+            // SAFETY: the call takes numbers only. The process is not reaped, so the number is that of its group.
+            unsafe { libc::kill(-pid.cast_signed(), libc::SIGKILL) };
+            let _unused = reap().await;
+            return Err(Fault::io("process descriptors", &error));
         }
     };
     let (sender, exited) = watch::channel(false);
-    let stdin = Stdin::new(stdin, exited.clone());
-    let process = Arc::new(Process::new(child, plan.config, plan.tag, stdin, sender));
-    Ok(Spawned { process, ended, stdout, stderr, exited })
+    let input = Input::new(ends.stdin, ends.terminal.as_ref(), exited.clone());
+    let output = Arc::new(Output::new(from, progress));
+    let process = Arc::new(Process::new(pid, about, input, output, sender));
+    Ok(Life { process, ended: ends.ended, reap, deadline, outputs: ends.outputs, exited })
 }
 
-async fn run(
-    table: Arc<Table>,
-    spawned: Spawned,
-    deadline: Option<Instant>,
-    answer: oneshot::Sender<Outcome<Started>>,
-) {
-    let Spawned { process, ended, stdout, stderr, exited } = spawned;
-    let key = table.insert(Arc::clone(&process));
-    // Before the first read, so that the follower misses nothing; one that is gone already is no follower.
-    if let Some(subscription) = process.output.subscribe() {
-        drop(answer.send(Ok((Arc::clone(&process), subscription))));
+struct Ends {
+    ended: AsyncFd<OwnedFd>,
+    stdin: Option<Channel>,
+    terminal: Option<Arc<Channel>>,
+    outputs: Vec<(Source, Arc<Channel>)>,
+}
+
+impl Ends {
+    fn register(streams: Streams, pidfd: OwnedFd) -> io::Result<Self> {
+        // SAFETY: the AsyncFd owns the only handle of the descriptor, which stays open and the same until its end.
+        let ended = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?;
+        match streams {
+            Streams::Terminal(master) => {
+                let terminal = Arc::new(Channel::both(master)?);
+                let outputs = vec![(Source::Pty, Arc::clone(&terminal))];
+                Ok(Self { ended, stdin: None, terminal: Some(terminal), outputs })
+            }
+            Streams::Pipes { stdin, stdout, stderr } => {
+                let stdin = stdin.map(Channel::writing).transpose()?;
+                let mut outputs = Vec::new();
+                for (source, pipe) in [(Source::Stdout, stdout), (Source::Stderr, stderr)] {
+                    if let Some(pipe) = pipe {
+                        outputs.push((source, Arc::new(Channel::reading(pipe)?)));
+                    }
+                }
+                Ok(Self { ended, stdin, terminal: None, outputs })
+            }
+        }
     }
-    let life = async {
-        let timed_out = live(&process, &ended, deadline).await;
-        (timed_out, process.reap())
-    };
-    let ((timed_out, status), out, err) = tokio::join!(
-        life,
-        pump(stdout, Source::Stdout, &process.output, exited.clone()),
-        pump(stderr, Source::Stderr, &process.output, exited),
-    );
-    for pipe in [out, err].into_iter().flatten() {
-        tokio::spawn(discard(pipe));
+}
+
+impl Life {
+    /// Until the process has ended and all its output has been taken in.
+    async fn run(self) {
+        let Self { process, ended, reap, deadline, outputs, exited } = self;
+        let life = async {
+            let timed_out = live(&process, &ended, deadline).await;
+            process.let_go();
+            let status = reap().await;
+            let end = status.map(end_event).map_err(|error| Fault::io("wait", &error));
+            process.set_exited(end.as_ref().ok().cloned());
+            process.input.release().await;
+            Last { end, timed_out }
+        };
+        let pumps = outputs.iter().map(|(source, channel)| pump(channel, *source, &process.output, exited.clone()));
+        let (last, held) = tokio::join!(life, join_all(pumps));
+        for ((_, channel), held) in outputs.into_iter().zip(held) {
+            if held {
+                tokio::spawn(discard(channel));
+            }
+        }
+        process.output.finish(last);
     }
-    let last = match status {
-        _ if timed_out => Event::Failed(Fault::new(Kind::DeadlineExceeded, "process: ended because its time was up")),
-        Ok(status) => Event::End(end_event(status)),
-        Err(error) => Event::Failed(Fault::io("wait", &error)),
-    };
-    table.remove(&key);
-    process.output.finish(last).await;
 }
 
 /// Waits for the process to end, and ends its group when its time is up. True when that was needed. The process

@@ -1,12 +1,13 @@
-//! The processes that have started and not ended. Only a process's supervisor takes it out.
+//! The processes that have started: those that run, and for a while those that have ended.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::record::Process;
+use super::retained::Retained;
 use crate::fault::{Fault, Kind, Outcome};
 use crate::lock::lock;
 use crate::proto::process::ProcessSelector;
@@ -15,7 +16,6 @@ use crate::proto::process::process_selector::Selector;
 /// How long processes may take to end after SIGTERM, when envd stops or their time is up, before SIGKILL.
 pub const TERM_GRACE: Duration = Duration::from_secs(2);
 
-/// Keyed by a number of our own: pids repeat, and an ended process may still be delivering its output.
 pub struct Table {
     state: Mutex<State>,
     count: watch::Sender<usize>,
@@ -24,7 +24,9 @@ pub struct Table {
 #[derive(Default)]
 struct State {
     next: u64,
-    processes: BTreeMap<u64, Arc<Process>>,
+    /// Until their last output is taken in. Keyed by a number of our own: pids repeat.
+    running: BTreeMap<u64, Arc<Process>>,
+    ended: Retained,
 }
 
 /// Names one entry of the table.
@@ -41,34 +43,49 @@ impl Table {
         let mut state = lock(&self.state);
         let key = state.next;
         state.next += 1;
-        state.processes.insert(key, process);
-        self.count.send_replace(state.processes.len());
+        state.running.insert(key, process);
+        self.count.send_replace(state.running.len());
         Key(key)
     }
 
-    pub fn remove(&self, key: &Key) {
+    /// Of a process that has ended, by its supervisor.
+    pub fn retire(&self, key: &Key) {
         let mut state = lock(&self.state);
-        state.processes.remove(&key.0);
-        self.count.send_replace(state.processes.len());
+        if let Some(process) = state.running.remove(&key.0) {
+            state.ended.add(Instant::now(), process);
+        }
+        self.count.send_replace(state.running.len());
     }
 
-    /// In the order of their start.
+    /// Those that run, in the order of their start.
     pub fn list(&self) -> Vec<Arc<Process>> {
-        let all: Vec<_> = lock(&self.state).processes.values().cloned().collect();
-        all.into_iter().filter(|process| process.is_alive()).collect()
+        let running: Vec<_> = lock(&self.state).running.values().cloned().collect();
+        running.into_iter().filter(|process| process.is_alive()).collect()
     }
 
-    /// Tags need not be unique: the process that started last is meant.
+    /// Those that have ended and are still known, the newest first.
+    pub fn list_ended(&self) -> Vec<Arc<Process>> {
+        let mut state = lock(&self.state);
+        let State { running, ended, .. } = &mut *state;
+        let ending = running.values().rev().filter(|process| !process.is_alive());
+        ending.chain(ended.newest_first(Instant::now())).cloned().collect()
+    }
+
+    /// One that runs, or else one that has ended. Neither tags nor pids are unique: the newest is meant.
     pub fn find(&self, selector: Option<&ProcessSelector>) -> Outcome<Arc<Process>> {
         let Some(selector) = selector.and_then(|selector| selector.selector.as_ref()) else {
             return Err(Fault::invalid("process: must select by pid or tag"));
         };
         let matches = |process: &&Arc<Process>| match selector {
             Selector::Pid(pid) => process.pid == *pid,
-            Selector::Tag(tag) => process.tag.as_ref() == Some(tag),
+            Selector::Tag(tag) => process.about.tag.as_ref() == Some(tag),
         };
-        let found = lock(&self.state).processes.values().rev().find(matches).cloned();
-        found.ok_or_else(|| {
+        let mut state = lock(&self.state);
+        let State { running, ended, .. } = &mut *state;
+        let mut found = running.values().rev().filter(matches);
+        let alive = found.clone().find(|process| process.is_alive());
+        let found = alive.or_else(|| found.next()).or_else(|| ended.newest_first(Instant::now()).find(matches));
+        found.cloned().ok_or_else(|| {
             let what = match selector {
                 Selector::Pid(pid) => format!("pid {pid}"),
                 Selector::Tag(tag) => format!("tag '{tag}'"),

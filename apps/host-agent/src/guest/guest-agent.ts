@@ -88,6 +88,8 @@ export class GuestAgent implements AsyncDisposable {
       interceptors: [
         (next) => (request) => {
           request.header.set("x-access-token", this.#token);
+          // Signal numbers, offsets and gaps, which an E2B client would not expect.
+          request.header.set("wrenn-extensions", "1");
           return next(request);
         },
       ],
