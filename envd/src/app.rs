@@ -7,7 +7,7 @@ use std::sync::Arc;
 use connectrpc::{ConnectError, ConnectRpcBody, ConnectRpcService, Limits, Router};
 use futures_util::FutureExt;
 use http::{HeaderValue, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::json;
 use tower_service::Service;
@@ -24,7 +24,7 @@ use crate::proto::process::ProcessExt;
 use crate::reply::{self, Reply};
 use crate::state::State;
 use crate::token::{Token, TokenDigest};
-use crate::{files, filesystem, process, snapshot, users};
+use crate::{body, files, filesystem, process, snapshot, users};
 
 const MAX_INIT_BYTES: usize = 4 << 20;
 /// An input message carries at most this much; more goes in several.
@@ -103,11 +103,12 @@ impl App {
 
     async fn rest(&self, request: Request<Incoming>) -> Outcome<Reply> {
         match (request.uri().path(), request.method()) {
+            ("/files/compose", &Method::POST) => files::compose(request, &self.defaults).await,
             ("/init", &Method::POST) => self.init(request).await,
             ("/snapshot/prepare", &Method::POST) => snapshot::prepare(&request, &self.connections).await,
             ("/metrics", &Method::GET) => self.metrics(&request).await,
             ("/envs", &Method::GET) => Ok(reply::json(StatusCode::OK, &json!(self.defaults.get().envs))),
-            ("/health" | "/init" | "/snapshot/prepare" | "/metrics" | "/envs", method) => {
+            ("/health" | "/files/compose" | "/init" | "/snapshot/prepare" | "/metrics" | "/envs", method) => {
                 Err(Fault::new(Kind::MethodNotAllowed, format!("method {method} is not allowed here")))
             }
             (path, _) => Err(Fault::new(Kind::NotFound, format!("no route {path}"))),
@@ -115,14 +116,7 @@ impl App {
     }
 
     async fn init(&self, request: Request<Incoming>) -> Outcome<Reply> {
-        let body = Limited::new(request.into_body(), MAX_INIT_BYTES).collect().await;
-        let body = body.map_err(|error| {
-            if error.is::<http_body_util::LengthLimitError>() {
-                return Fault::new(Kind::TooLarge, format!("body: must be at most {MAX_INIT_BYTES} bytes"));
-            }
-            Fault::invalid("body: could not be read to its end")
-        })?;
-        let bytes = body.to_bytes();
+        let bytes = body::collect(request.into_body(), MAX_INIT_BYTES).await?;
         let initializer = Arc::clone(&self.initializer);
         users::blocking(move || initializer.apply(Init::parse(&bytes)?)).await?;
         self.state.save().await?;

@@ -2,6 +2,7 @@
 //! capsule's owner, over HTTP, for the host agent alone.
 
 mod app;
+mod body;
 mod cli;
 mod connections;
 mod defaults;

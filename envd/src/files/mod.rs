@@ -1,7 +1,8 @@
-//! `GET /files` and `POST /files`: whole files in and out, streamed in constant memory.
+//! `/files`: whole files in and out, streamed in constant memory; and `/files/compose`, which joins them.
 
 mod access;
 mod coding;
+mod compose;
 mod content_type;
 mod disposition;
 mod download;
@@ -23,6 +24,7 @@ use http::{HeaderMap, Method, Request};
 use hyper::body::Incoming;
 
 use self::access::{Access, admit};
+pub use self::compose::compose;
 use self::intake::Intake;
 use self::query::Query;
 use self::signature::Operation;

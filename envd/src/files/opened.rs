@@ -35,11 +35,8 @@ impl Opened {
     /// Blocks; runs with the rights of the user who asks.
     pub fn open(path: &Path) -> Outcome<Self> {
         let fault = |error: io::Error| Fault::io(&paths::display(path), &error);
-        // Looked at before it is opened: opening a device or a pipe can have effects or wait.
-        check_regular(path, &fs::metadata(path).map_err(fault)?)?;
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(fault)?;
+        let file = open_regular("path", path)?;
         let metadata = file.metadata().map_err(fault)?;
-        check_regular(path, &metadata)?;
         let content = content(file, metadata.len()).map_err(fault)?;
         Ok(Self { metadata, content })
     }
@@ -71,10 +68,20 @@ fn content(file: File, length: u64) -> io::Result<Content> {
     Ok(Content::Small(bytes.into()))
 }
 
-pub fn check_regular(path: &Path, metadata: &Metadata) -> Outcome<()> {
+/// Opens a file to read it; `field` is what an error names. Blocks.
+pub fn open_regular(field: &str, path: &Path) -> Outcome<File> {
+    let fault = |error: io::Error| Fault::io(&format!("{field}: {}", path.display()), &error);
+    // Looked at before it is opened: opening a device or a pipe can have effects or wait.
+    check_regular(field, path, &fs::metadata(path).map_err(fault)?)?;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(fault)?;
+    check_regular(field, path, &file.metadata().map_err(fault)?)?;
+    Ok(file)
+}
+
+pub fn check_regular(field: &str, path: &Path, metadata: &Metadata) -> Outcome<()> {
     if metadata.is_file() {
         return Ok(());
     }
     let what = if metadata.is_dir() { "is a directory" } else { "is not a regular file" };
-    Err(Fault::invalid(format!("path: {} {what}", path.display())))
+    Err(Fault::invalid(format!("{field}: {} {what}", path.display())))
 }

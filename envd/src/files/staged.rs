@@ -88,11 +88,15 @@ impl Drop for Staged {
 fn target(path: &Path) -> Outcome<(PathBuf, u32)> {
     match fs::metadata(path) {
         Ok(metadata) => {
-            check_regular(path, &metadata)?;
+            check_regular("path", path, &metadata)?;
             let real = fs::canonicalize(path).map_err(|error| Fault::io(&paths::display(path), &error))?;
             Ok((real, metadata.permissions().mode() & KEPT_MODE))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((path.to_owned(), NEW_FILE_MODE)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match (path.parent(), fs::read_link(path)) {
+            // A link that leads nowhere yet. Links in a circle are another error, so this comes to an end.
+            (Some(parent), Ok(link)) => target(&parent.join(link)),
+            _ => Ok((path.to_owned(), NEW_FILE_MODE)),
+        },
         Err(error) => Err(Fault::io(&paths::display(path), &error)),
     }
 }
@@ -180,6 +184,11 @@ mod tests {
         std::os::unix::fs::symlink("file", &link).expect("link");
         stage(&link, b"new").commit().expect("committed");
         assert_eq!(fs::read(&path).expect("read"), b"new");
+        let dangling = directory.0.join("dangling");
+        std::os::unix::fs::symlink("later", &dangling).expect("link");
+        stage(&dangling, b"made").commit().expect("committed");
+        assert_eq!(fs::read(directory.0.join("later")).expect("read"), b"made");
+        assert!(fs::symlink_metadata(&dangling).expect("stat").is_symlink());
         assert_eq!(fs::metadata(&path).expect("stat").permissions().mode() & 0o7777, 0o750);
         assert!(fs::symlink_metadata(&link).expect("stat").is_symlink());
     }

@@ -47,10 +47,9 @@ impl Writer {
     }
 
     /// Writes out what `write` has collected.
-    pub async fn flush(&mut self) -> Outcome<()> {
-        let file = Arc::clone(&self.file);
+    async fn flush(&mut self) -> Outcome<()> {
         let pending = std::mem::take(&mut self.pending);
-        self.pending = self.blocking(move || write_all(&file, &pending).map(|()| cleared(pending))).await?;
+        self.pending = self.with(move |file| write_all(file, &pending).map(|()| cleared(pending))).await?;
         Ok(())
     }
 
@@ -65,9 +64,13 @@ impl Writer {
         Ok(std::mem::take(&mut self.path))
     }
 
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Outcome<T> {
-        let path = self.path.clone();
-        blocking(move || work().map_err(|error| Fault::io(&paths::display(&path), &error))).await
+    /// Lets `work` write to the file, where that stands. It may block.
+    pub async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&File) -> io::Result<T> + Send + 'static,
+    ) -> Outcome<T> {
+        let (file, path) = (Arc::clone(&self.file), self.path.clone());
+        blocking(move || work(&file).map_err(|error| Fault::io(&paths::display(&path), &error))).await
     }
 }
 
