@@ -16,6 +16,7 @@ use crate::connections::Connections;
 use crate::defaults::SharedDefaults;
 use crate::extensions;
 use crate::fault::{Fault, Kind, Outcome};
+use crate::files::Files;
 use crate::holder::Legacy;
 use crate::init::{Init, Initializer, Kernel};
 use crate::metrics::Metrics;
@@ -24,7 +25,7 @@ use crate::proto::process::ProcessExt;
 use crate::reply::{self, Reply};
 use crate::state::State;
 use crate::token::{Token, TokenDigest};
-use crate::{body, files, filesystem, process, snapshot, users};
+use crate::{body, filesystem, process, snapshot, users};
 
 const MAX_INIT_BYTES: usize = 4 << 20;
 /// An input message carries at most this much; more goes in several.
@@ -36,6 +37,7 @@ pub struct App {
     defaults: Arc<SharedDefaults>,
     initializer: Arc<Initializer>,
     state: State,
+    files: Files,
     metrics: Arc<Metrics>,
     pub connections: Arc<Connections>,
     pub processes: Arc<process::Table>,
@@ -62,6 +64,7 @@ impl App {
         Self {
             initializer: Arc::new(Initializer::new(Box::new(Kernel), Arc::clone(&token), Arc::clone(&defaults))),
             rpc: ConnectRpcService::new(router).with_limits(limits),
+            files: Files::new(Arc::clone(&token), Arc::clone(&defaults)),
             metrics: Arc::default(),
             connections: Arc::default(),
             token,
@@ -88,7 +91,7 @@ impl App {
         }
         if path == "/files" {
             // The one route that takes signatures too.
-            let outcome = files::serve(request, &self.token, &self.defaults).await;
+            let outcome = self.files.serve(request).await;
             return outcome.unwrap_or_else(|fault| reply::fault(&fault));
         }
         let is_rpc = RPC_PREFIXES.iter().any(|prefix| path.starts_with(prefix));
@@ -103,7 +106,7 @@ impl App {
 
     async fn rest(&self, request: Request<Incoming>) -> Outcome<Reply> {
         match (request.uri().path(), request.method()) {
-            ("/files/compose", &Method::POST) => files::compose(request, &self.defaults).await,
+            ("/files/compose", &Method::POST) => self.files.compose(request).await,
             ("/init", &Method::POST) => self.init(request).await,
             ("/snapshot/prepare", &Method::POST) => snapshot::prepare(&request, &self.connections).await,
             ("/metrics", &Method::GET) => self.metrics(&request).await,

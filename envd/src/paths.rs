@@ -39,6 +39,8 @@ pub fn name(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn user() -> User {
@@ -73,6 +75,23 @@ mod tests {
         for raw in ["", "a\0b", "~other/x"] {
             let fault = resolve("path", raw, &user()).expect_err(raw);
             assert!(fault.message.starts_with("path: "), "{}", fault.message);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_resolved_is_absolute_and_says_the_same_again(raw in "(~?/)?[a~./ \\PC]{0,20}", any: String) {
+            for raw in [raw, any] {
+                let Ok(path) = resolve("path", &raw, &user()) else {
+                    prop_assert!(raw.is_empty() || raw.contains('\0') || raw.starts_with('~'));
+                    continue;
+                };
+                prop_assert!(path.is_absolute());
+                prop_assert!(raw.starts_with('/') || path.starts_with("/home/user"));
+                let parents = |path: &Path| path.components().filter(|part| part.as_os_str() == "..").count();
+                prop_assert_eq!(parents(&path), parents(Path::new(&raw)));
+                prop_assert_eq!(resolve("path", &display(&path), &user()).expect("again"), path);
+            }
         }
     }
 }

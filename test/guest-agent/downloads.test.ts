@@ -207,6 +207,17 @@ eachTarget((guest) => {
     expect(long.body.toString().endsWith("\n")).toBe(true);
   });
 
+  test("hundreds at a time take turns, and all come", async () => {
+    const path = (index: number) => `/tmp/many/${index}`;
+    const content = (index: number) => Buffer.alloc(300_000, index);
+    const every = <T>(work: (index: number) => Promise<T>) =>
+      Promise.all(Array.from({ length: 200 }, (_, index) => work(index)));
+    await every((index) => put(guest(), path(index), content(index)));
+    const answers = await every((index) => get(guest(), path(index)));
+    expect(answers.every(({ body }, index) => body.equals(content(index)))).toBe(true);
+    expect(await guest().output("ls -A /tmp/many | wc -l; rm -r /tmp/many")).toBe("200\n");
+  });
+
   test("a file that shrinks while it is sent breaks off and does not end", async () => {
     await put(guest(), "/var/tmp/shrinking", Buffer.alloc(64 << 20));
     const response = await guest().fetch(filesPath({ path: "/var/tmp/shrinking" }), {

@@ -16,18 +16,21 @@ mod range;
 mod signature;
 mod source;
 mod staged;
+mod turns;
 mod upload;
 mod validators;
 mod writer;
+
+use std::sync::Arc;
 
 use http::{HeaderMap, Method, Request};
 use hyper::body::Incoming;
 
 use self::access::{Access, admit};
-pub use self::compose::compose;
 use self::intake::Intake;
 use self::query::Query;
 use self::signature::Operation;
+use self::turns::Turns;
 use crate::defaults::SharedDefaults;
 use crate::fault::{Fault, Kind, Outcome};
 use crate::reply::Reply;
@@ -44,20 +47,40 @@ struct Admitted {
     access: Access,
 }
 
-/// `/files`. Checks by itself who may use it, because a signature is enough here and nowhere else.
-pub async fn serve(request: Request<Incoming>, token: &Token, defaults: &SharedDefaults) -> Outcome<Reply> {
-    let (head, body) = request.into_parts();
-    let body = Intake::new(body);
-    let operation = match head.method {
-        Method::POST => Operation::Write,
-        _ => Operation::Read,
-    };
-    let query = Query::parse(&head.uri);
-    let access = admit(&head.headers, query.as_ref().unwrap_or(&Query::default()), operation, token)?;
-    let admitted = Admitted { query: query?, headers: head.headers, access };
-    match head.method {
-        Method::GET | Method::HEAD => download::download(admitted, defaults).await,
-        Method::POST => upload::upload(admitted, body, defaults).await,
-        method => Err(Fault::new(Kind::MethodNotAllowed, format!("method {method} is not allowed here"))),
+/// Answers `/files` and `/files/compose`.
+pub struct Files {
+    token: Arc<Token>,
+    defaults: Arc<SharedDefaults>,
+    turns: Turns,
+}
+
+impl Files {
+    pub fn new(token: Arc<Token>, defaults: Arc<SharedDefaults>) -> Self {
+        Self { token, defaults, turns: Turns::default() }
+    }
+
+    /// `/files`. Checks by itself who may use it, because a signature is enough here and nowhere else.
+    pub async fn serve(&self, request: Request<Incoming>) -> Outcome<Reply> {
+        let (head, body) = request.into_parts();
+        let body = Intake::new(body);
+        let operation = match head.method {
+            Method::POST => Operation::Write,
+            _ => Operation::Read,
+        };
+        let query = Query::parse(&head.uri);
+        let access = admit(&head.headers, query.as_ref().unwrap_or(&Query::default()), operation, &self.token)?;
+        let admitted = Admitted { query: query?, headers: head.headers, access };
+        let turn = self.turns.take(operation).await?;
+        match head.method {
+            Method::GET | Method::HEAD => Ok(turn.last_for(download::download(admitted, &self.defaults).await?)),
+            Method::POST => upload::upload(admitted, body, &self.defaults).await,
+            method => Err(Fault::new(Kind::MethodNotAllowed, format!("method {method} is not allowed here"))),
+        }
+    }
+
+    /// `/files/compose`. Whoever may call it has been checked.
+    pub async fn compose(&self, request: Request<Incoming>) -> Outcome<Reply> {
+        let _turn = self.turns.take(Operation::Write).await?;
+        compose::compose(request, &self.defaults).await
     }
 }

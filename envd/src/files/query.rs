@@ -81,6 +81,8 @@ fn decode(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parse(query: &str) -> Outcome<Query> {
@@ -111,6 +113,25 @@ mod tests {
     fn refuses_broken_encodings() {
         for query in ["path=%", "path=%zz", "path=%ff"] {
             assert!(parse(query).expect_err(query).message.starts_with("path: "));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_arrives_as_it_was(path in any::<String>(), plain: bool) {
+            let encode = |byte: u8| match byte {
+                b'a'..=b'z' | b'/' if plain => char::from(byte).to_string(),
+                _ => format!("%{byte:02x}"),
+            };
+            let query = parse(&format!("path={}", path.bytes().map(encode).collect::<String>())).expect("query");
+            prop_assert_eq!(query.path.unwrap_or_default(), path);
+        }
+
+        #[test]
+        fn no_query_panics(query in "([a-z_=&%+]|%[0-9a-g]{0,2}){0,30}") {
+            if let Ok(query) = parse(&query) {
+                let _mode = query.mode();
+            }
         }
     }
 }
