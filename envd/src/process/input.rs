@@ -39,6 +39,7 @@ impl Input {
     /// Returns when the process's pipe or terminal has taken all bytes. Dropped before that, some of the first ones may
     /// have been taken, and no more will be.
     pub async fn write(&self, input: &Bytes) -> Outcome<()> {
+        self.check_running()?;
         let (terminal, bytes) = match (&self.terminal, input) {
             (None, Bytes::Stdin(bytes)) => (None, bytes),
             (Some(terminal), Bytes::Pty(bytes)) => (Some(terminal.upgrade().ok_or_else(ended)?), bytes),
@@ -62,6 +63,7 @@ impl Input {
 
     /// End of file, after the writes before it.
     pub async fn close(&self) -> Outcome<()> {
+        self.check_running()?;
         if self.has_terminal() {
             return Err(precondition("process: has a terminal, whose end of file is the byte 4"));
         }
@@ -70,6 +72,7 @@ impl Input {
 
     /// Gives the terminal another size, when it is its turn.
     pub async fn resize(&self, size: Size) -> Outcome<()> {
+        self.check_running()?;
         let terminal = self.terminal.as_ref().ok_or_else(|| precondition("pty: the process has no terminal"))?;
         let terminal = terminal.upgrade().ok_or_else(ended)?;
         let resize = || resize(&*terminal, size).map_err(|error| Fault::io("pty.size", &error));
@@ -91,6 +94,10 @@ impl Input {
             () = until_set(&mut blocked) => None,
         };
         act()
+    }
+
+    fn check_running(&self) -> Outcome<()> {
+        if *self.exited.borrow() { Err(ended()) } else { Ok(()) }
     }
 
     async fn write_all(&self, channel: &Channel, mut bytes: &[u8]) -> std::io::Result<()> {
@@ -144,3 +151,6 @@ fn closed() -> Fault {
 fn precondition(message: &str) -> Fault {
     Fault::new(Kind::FailedPrecondition, message)
 }
+
+#[cfg(test)]
+mod tests;

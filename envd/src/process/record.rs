@@ -104,3 +104,13 @@ fn config_bytes(config: &ProcessConfig) -> usize {
     let envs: usize = config.envs.iter().map(|(name, value)| name.len() + value.len() + 2 * size_of::<String>()).sum();
     config.cmd.len() + args + envs + config.cwd.as_ref().map_or(0, String::len)
 }
+
+/// A process that is none.
+#[cfg(test)]
+pub fn sample(pid: u32, tag: &str) -> Arc<Process> {
+    let (sender, exited) = watch::channel(false);
+    let started_at = std::time::SystemTime::UNIX_EPOCH;
+    let about = About { config: ProcessConfig::default(), tag: Some(tag.into()), started_at, adopted: false };
+    let output = Arc::new(Output::new(crate::process::source::PerSource::default(), None));
+    Arc::new(Process::new(pid, about, Input::new(None, None, exited), output, sender))
+}

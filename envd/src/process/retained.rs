@@ -56,3 +56,56 @@ impl Retained {
         self.0.drain(..self.0.len() - kept);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::output::Last;
+    use crate::process::record::sample;
+    use crate::process::source::Source;
+    use crate::proto::process::process_event::EndEvent;
+
+    fn ended(pid: u32, output: usize) -> Arc<Process> {
+        let process = sample(pid, "");
+        process.output.push(Source::Stdout, &vec![0; output]);
+        process.output.finish(Last { end: Ok(EndEvent::default()), timed_out: false });
+        process
+    }
+
+    fn pids(retained: &mut Retained, now: Instant) -> Vec<u32> {
+        retained.newest_first(now).map(|process| process.pid).collect()
+    }
+
+    #[test]
+    fn goes_after_ten_minutes() {
+        let mut retained = Retained::default();
+        let start = Instant::now();
+        retained.add(start, ended(1, 0));
+        retained.add(start + KEEP / 2, ended(2, 0));
+        assert_eq!(pids(&mut retained, start + KEEP - Duration::from_secs(1)), [2, 1]);
+        assert_eq!(pids(&mut retained, start + KEEP), [2]);
+        assert!(pids(&mut retained, start + KEEP * 2).is_empty());
+    }
+
+    #[test]
+    fn the_number_is_bounded() {
+        let mut retained = Retained::default();
+        let now = Instant::now();
+        let many = u32::try_from(MAX_RECORDS).expect("small") + 10;
+        (0..many).for_each(|pid| retained.add(now, ended(pid, 0)));
+        let kept = pids(&mut retained, now);
+        assert_eq!((kept.len(), kept[0], kept[MAX_RECORDS - 1]), (MAX_RECORDS, many - 1, 10));
+    }
+
+    #[test]
+    fn the_oldest_lose_their_output_first_and_are_still_known() {
+        let mut retained = Retained::default();
+        let now = Instant::now();
+        (0..40).for_each(|pid| retained.add(now, ended(pid, 1 << 20)));
+        let held: usize = retained.newest_first(now).map(|process| process.output.held()).sum();
+        assert_eq!(held, MAX_OUTPUT_BYTES);
+        let kept: Vec<_> = retained.newest_first(now).cloned().collect();
+        assert_eq!((kept.len(), kept[39].output.held()), (40, 0));
+        assert!(kept[0].output.held() > 0);
+    }
+}

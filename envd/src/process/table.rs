@@ -111,3 +111,6 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
