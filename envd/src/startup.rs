@@ -21,6 +21,7 @@ use crate::{guest, holder, log, server};
 const MAX_BLOCKING_THREADS: usize = 32;
 /// Connections that wait to be accepted, as they do while an agent that died is started again.
 const BACKLOG: i32 = 1024;
+const LARGE_BUFFER: i32 = 64 << 10;
 const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(2);
 
 /// Keeps an agent running until SIGTERM or SIGINT. An error is one sentence for the console.
@@ -123,9 +124,12 @@ fn prepare_process() {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         log::error(&format!("panic at {place}"));
     }));
-    // SAFETY: both calls take numbers only. One malloc arena instead of one per thread keeps memory small.
+    // One malloc arena instead of one per thread keeps memory small. Large buffers, which hold output and uploads, get
+    // mappings of their own, so that they are given back when they are freed, whatever lies behind them.
+    // SAFETY: the calls take numbers only.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE_BUFFER);
         libc::umask(0o022);
     }
     // Whatever the starter left open is not for the processes that we start.

@@ -4,10 +4,10 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 
 use super::channel::Channel;
-use super::pump::until_set;
+use super::flag::Flag;
 use super::terminal::{Size, resize};
 use crate::fault::{Fault, Kind, Outcome};
 use crate::proto::process::process_input::Input as Bytes;
@@ -22,14 +22,14 @@ pub struct Input {
     /// were asked for.
     turn: Mutex<Option<Channel>>,
     /// Whether the one whose turn it is waits for the process to take input.
-    blocked: watch::Sender<bool>,
-    exited: watch::Receiver<bool>,
+    blocked: Flag,
+    exited: Arc<Flag>,
 }
 
 impl Input {
-    pub fn new(stdin: Option<Channel>, terminal: Option<&Arc<Channel>>, exited: watch::Receiver<bool>) -> Self {
+    pub fn new(stdin: Option<Channel>, terminal: Option<&Arc<Channel>>, exited: Arc<Flag>) -> Self {
         let terminal = terminal.map(Arc::downgrade);
-        Self { terminal, turn: Mutex::new(stdin), blocked: watch::Sender::new(false), exited }
+        Self { terminal, turn: Mutex::new(stdin), blocked: Flag::default(), exited }
     }
 
     pub fn has_terminal(&self) -> bool {
@@ -87,17 +87,16 @@ impl Input {
     /// Does it after what came before, but does not wait for a process that takes no input: a process that is stuck
     /// can be signalled, and a terminal whose program has stopped reading still changes its size.
     pub async fn in_turn<T>(&self, act: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
-        let mut blocked = self.blocked.subscribe();
         let _turn = tokio::select! {
             biased;
             turn = self.turn.lock() => Some(turn),
-            () = until_set(&mut blocked) => None,
+            () = self.blocked.until_set() => None,
         };
         act()
     }
 
     fn check_running(&self) -> Outcome<()> {
-        if *self.exited.borrow() { Err(ended()) } else { Ok(()) }
+        if self.exited.is_set() { Err(ended()) } else { Ok(()) }
     }
 
     async fn write_all(&self, channel: &Channel, mut bytes: &[u8]) -> std::io::Result<()> {
@@ -115,28 +114,27 @@ impl Input {
     }
 
     async fn until_exit(&self, work: impl Future<Output = Outcome<()>>) -> Outcome<()> {
-        let mut exited = self.exited.clone();
         tokio::select! {
             biased;
-            () = until_set(&mut exited) => Err(ended()),
+            () = self.exited.until_set() => Err(ended()),
             outcome = work => outcome,
         }
     }
 }
 
 /// Says while it lives that the process takes no input.
-struct Blocked<'a>(&'a watch::Sender<bool>);
+struct Blocked<'a>(&'a Flag);
 
 impl<'a> Blocked<'a> {
-    fn new(flag: &'a watch::Sender<bool>) -> Self {
-        flag.send_replace(true);
+    fn new(flag: &'a Flag) -> Self {
+        flag.set();
         Self(flag)
     }
 }
 
 impl Drop for Blocked<'_> {
     fn drop(&mut self) {
-        self.0.send_replace(false);
+        self.0.unset();
     }
 }
 

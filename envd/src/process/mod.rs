@@ -4,6 +4,7 @@
 
 mod channel;
 mod exit;
+mod flag;
 mod input;
 mod launch;
 mod output;

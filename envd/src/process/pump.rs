@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::channel::{Channel, Read};
+use super::flag::Flag;
 use super::output::Output;
 use super::source::Source;
 
@@ -20,12 +20,12 @@ const TERMINAL_HOLDS: usize = 1 << 20;
 
 /// Takes in the stream until it is closed, or until [`GRACE`] after the process has exited: then something else still
 /// holds it, which is answered with true. What the process itself wrote is taken in either case.
-pub async fn pump(channel: &Channel, source: Source, output: &Output, mut exited: watch::Receiver<bool>) -> bool {
+pub async fn pump(channel: &Channel, source: Source, output: &Output, exited: &Flag) -> bool {
     loop {
         output.room(source).await;
         tokio::select! {
             biased;
-            () = until_set(&mut exited) => break,
+            () = exited.until_set() => break,
             read = channel.read(|bytes| output.push(source, bytes)) => match read {
                 Ok(Read::Bytes(_)) => {}
                 Ok(Read::Closed) | Err(_) => return false,
@@ -33,12 +33,6 @@ pub async fn pump(channel: &Channel, source: Source, output: &Output, mut exited
         }
     }
     drain(channel, source, output).await
-}
-
-/// A supervisor that is gone counts as an exit.
-pub async fn until_set(flag: &mut watch::Receiver<bool>) {
-    // The value's guard must not outlive this statement: it cannot cross an await.
-    let _gone = flag.wait_for(|set| *set).await.is_err();
 }
 
 /// Pipes and terminals keep order, so what the process wrote is in front of whatever its descendants write now.

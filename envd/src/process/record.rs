@@ -3,8 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use tokio::sync::watch;
-
+use super::flag::Flag;
 use super::input::{Input, ended};
 use super::output::Output;
 use super::parts::About;
@@ -13,7 +12,7 @@ use crate::lock::lock;
 use crate::proto::process::process_event::EndEvent;
 use crate::proto::process::{ProcessConfig, ProcessInfo};
 
-/// What a record takes up besides the strings of its config; measured, and rounded up.
+/// What a record takes up besides what its config points to.
 const RECORD_BYTES: usize = 1024;
 
 pub struct Process {
@@ -24,13 +23,13 @@ pub struct Process {
     /// False as soon as it may have been reaped. Held while signalling, because after the reap the number may be someone
     /// else's.
     alive: Mutex<bool>,
-    exited: watch::Sender<bool>,
+    exited: Arc<Flag>,
     end: OnceLock<EndEvent>,
 }
 
 impl Process {
     /// `exited` is the flag that `input` watches.
-    pub fn new(pid: u32, about: About, input: Input, output: Arc<Output>, exited: watch::Sender<bool>) -> Self {
+    pub fn new(pid: u32, about: About, input: Input, output: Arc<Output>, exited: Arc<Flag>) -> Self {
         Self { pid, about, input, output, alive: Mutex::new(true), exited, end: OnceLock::new() }
     }
 
@@ -90,7 +89,7 @@ impl Process {
         if let Some(end) = end {
             self.end.get_or_init(|| end);
         }
-        self.exited.send_replace(true);
+        self.exited.set();
     }
 
     /// The bytes of memory that are kept for its record; its output comes on top.
@@ -108,9 +107,9 @@ fn config_bytes(config: &ProcessConfig) -> usize {
 /// A process that is none.
 #[cfg(test)]
 pub fn sample(pid: u32, tag: &str) -> Arc<Process> {
-    let (sender, exited) = watch::channel(false);
+    let exited = Arc::new(Flag::default());
     let started_at = std::time::SystemTime::UNIX_EPOCH;
     let about = About { config: ProcessConfig::default(), tag: Some(tag.into()), started_at, adopted: false };
     let output = Arc::new(Output::new(crate::process::source::PerSource::default(), None));
-    Arc::new(Process::new(pid, about, Input::new(None, None, exited), output, sender))
+    Arc::new(Process::new(pid, about, Input::new(None, None, Arc::clone(&exited)), output, exited))
 }

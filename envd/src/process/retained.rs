@@ -16,44 +16,63 @@ const MAX_RECORD_BYTES: usize = 2 << 20;
 /// Of the output of all. The oldest lose it first, and are still told how they ended.
 const MAX_OUTPUT_BYTES: usize = 2 << 20;
 
-/// The newest is the last.
+/// Counts as it goes, and never looks through all records: that would touch memory that envd shares with each process
+/// between fork and exec, and the kernel would copy it.
 #[derive(Default)]
-pub struct Retained(VecDeque<(Instant, Arc<Process>)>);
+pub struct Retained {
+    /// The newest is the last.
+    records: VecDeque<Record>,
+    record_bytes: usize,
+    output_bytes: usize,
+    /// How many of the oldest have lost their output.
+    without_output: usize,
+}
+
+struct Record {
+    ended: Instant,
+    process: Arc<Process>,
+    record_bytes: usize,
+    output_bytes: usize,
+}
 
 impl Retained {
     pub fn add(&mut self, now: Instant, process: Arc<Process>) {
-        self.0.push_back((now, process));
-        self.limit();
+        let (record_bytes, output_bytes) = (process.record_bytes(), process.output.tail_bytes());
+        self.record_bytes += record_bytes;
+        self.output_bytes += output_bytes;
+        self.records.push_back(Record { ended: now, process, record_bytes, output_bytes });
+        while self.records.len() > MAX_RECORDS || self.record_bytes > MAX_RECORD_BYTES {
+            self.drop_oldest();
+        }
+        while self.output_bytes > MAX_OUTPUT_BYTES {
+            let record = &self.records[self.without_output];
+            record.process.output.forget();
+            self.output_bytes -= record.output_bytes;
+            self.without_output += 1;
+        }
         self.expire(now);
     }
 
     /// Those that are kept, the newest first.
     pub fn newest_first(&mut self, now: Instant) -> impl Iterator<Item = &Arc<Process>> {
         self.expire(now);
-        self.0.iter().rev().map(|(_, process)| process)
+        self.records.iter().rev().map(|record| &record.process)
     }
 
     fn expire(&mut self, now: Instant) {
-        while self.0.front().is_some_and(|(ended, _)| now.duration_since(*ended) >= KEEP) {
-            self.0.pop_front();
+        while self.records.front().is_some_and(|record| now.duration_since(record.ended) >= KEEP) {
+            self.drop_oldest();
         }
     }
 
-    fn limit(&mut self) {
-        let (mut records, mut output, mut kept) = (0, 0, 0);
-        for (_, process) in self.0.iter().rev() {
-            records += process.record_bytes();
-            if kept == MAX_RECORDS || records > MAX_RECORD_BYTES {
-                break;
-            }
-            kept += 1;
-            // Measured anew each time: output that someone still reads is let go of when they are done.
-            output += process.output.held();
-            if output > MAX_OUTPUT_BYTES {
-                process.output.forget();
+    fn drop_oldest(&mut self) {
+        if let Some(record) = self.records.pop_front() {
+            self.record_bytes -= record.record_bytes;
+            match self.without_output.checked_sub(1) {
+                Some(rest) => self.without_output = rest,
+                None => self.output_bytes -= record.output_bytes,
             }
         }
-        self.0.drain(..self.0.len() - kept);
     }
 }
 
@@ -102,10 +121,11 @@ mod tests {
         let mut retained = Retained::default();
         let now = Instant::now();
         (0..40).for_each(|pid| retained.add(now, ended(pid, 1 << 20)));
-        let held: usize = retained.newest_first(now).map(|process| process.output.held()).sum();
-        assert_eq!(held, MAX_OUTPUT_BYTES);
-        let kept: Vec<_> = retained.newest_first(now).cloned().collect();
-        assert_eq!((kept.len(), kept[39].output.held()), (40, 0));
-        assert!(kept[0].output.held() > 0);
+        let kept: Vec<_> = retained.newest_first(now).map(|process| process.output.tail_bytes()).collect();
+        assert_eq!((kept.len(), kept.iter().sum::<usize>(), kept[39]), (40, MAX_OUTPUT_BYTES, 0));
+        assert_eq!(retained.output_bytes, MAX_OUTPUT_BYTES);
+        let later = now + KEEP;
+        assert!(pids(&mut retained, later).is_empty());
+        assert_eq!((retained.record_bytes, retained.output_bytes, retained.without_output), (0, 0, 0));
     }
 }

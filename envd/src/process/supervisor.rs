@@ -8,11 +8,12 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::channel::Channel;
 use super::exit::end_event;
+use super::flag::Flag;
 use super::input::Input;
 use super::launch::launch;
 use super::output::{Last, Output, Reader};
@@ -76,7 +77,7 @@ struct Life {
     reap: Reap,
     deadline: Option<Instant>,
     outputs: Vec<(Source, Arc<Channel>)>,
-    exited: watch::Receiver<bool>,
+    exited: Arc<Flag>,
 }
 
 /// Brings the descriptors onto the event loop. A process for which that fails is ended.
@@ -91,10 +92,10 @@ async fn take_in(parts: Parts) -> Outcome<Life> {
             return Err(Fault::io("process descriptors", &error));
         }
     };
-    let (sender, exited) = watch::channel(false);
-    let input = Input::new(ends.stdin, ends.terminal.as_ref(), exited.clone());
+    let exited = Arc::new(Flag::default());
+    let input = Input::new(ends.stdin, ends.terminal.as_ref(), Arc::clone(&exited));
     let output = Arc::new(Output::new(from, progress));
-    let process = Arc::new(Process::new(pid, about, input, output, sender));
+    let process = Arc::new(Process::new(pid, about, input, output, Arc::clone(&exited)));
     Ok(Life { process, ended: ends.ended, reap, deadline, outputs: ends.outputs, exited })
 }
 
@@ -142,7 +143,7 @@ impl Life {
             process.input.release().await;
             Last { end, timed_out }
         };
-        let pumps = outputs.iter().map(|(source, channel)| pump(channel, *source, &process.output, exited.clone()));
+        let pumps = outputs.iter().map(|(source, channel)| pump(channel, *source, &process.output, &exited));
         let (last, held) = tokio::join!(life, join_all(pumps));
         for ((_, channel), held) in outputs.into_iter().zip(held) {
             if held {

@@ -10,11 +10,11 @@ use super::*;
 const MUCH: usize = 1 << 20;
 
 /// Input of a process that is a pipe's other end, and the flag that says that it has ended.
-fn piped() -> (Input, std::io::PipeReader, watch::Sender<bool>) {
+fn piped() -> (Input, std::io::PipeReader, Arc<Flag>) {
     let (reader, writer) = std::io::pipe().expect("pipe");
-    let (sender, exited) = watch::channel(false);
+    let exited = Arc::new(Flag::default());
     let stdin = Channel::writing(writer.into()).expect("channel");
-    (Input::new(Some(stdin), None, exited), reader, sender)
+    (Input::new(Some(stdin), None, Arc::clone(&exited)), reader, exited)
 }
 
 fn stdin(byte: u8, length: usize) -> Bytes {
@@ -99,7 +99,7 @@ async fn writes_that_wait_when_the_process_ends_say_so() {
     let mut stuck = Box::pin(input.write(&much));
     let mut behind = Box::pin(input.write(&much));
     assert!(poll!(&mut stuck).is_pending() && poll!(&mut behind).is_pending());
-    running.send_replace(true);
+    running.set();
     assert_eq!(kind(poll!(&mut stuck)), Some(Kind::NotFound));
     assert_eq!(kind(poll!(&mut behind)), Some(Kind::NotFound));
     assert_eq!(kind(poll!(Box::pin(input.close()))), Some(Kind::NotFound));

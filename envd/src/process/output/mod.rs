@@ -61,6 +61,8 @@ struct State {
     sent: Offsets,
     starter: Option<Offsets>,
     readers: usize,
+    /// What is to be left of each stream at the end.
+    tail: usize,
     sequence: u64,
     writer: Option<Source>,
     last: Option<Last>,
@@ -75,6 +77,7 @@ impl Output {
             sent: PerSource::build(|source| from[source].sent),
             starter: None,
             readers: 0,
+            tail: TAIL_BYTES,
             sequence: 0,
             writer: None,
             last: None,
@@ -117,18 +120,17 @@ impl Output {
         self.changed.notify_waiters();
     }
 
-    /// The bytes of memory that the output takes up.
-    pub fn held(&self) -> usize {
+    /// What is left of it once it has ended and nobody follows it.
+    pub fn tail_bytes(&self) -> usize {
         let state = self.lock();
-        Source::ALL.iter().map(|source| state.rings[*source].len()).sum()
+        Source::ALL.iter().map(|source| state.rings[*source].len().min(state.tail)).sum()
     }
 
-    /// Lets go of all output that nobody reads at the moment. The end stays.
+    /// Keeps nothing of it, once it has ended and nobody follows it, but the end.
     pub fn forget(&self) {
         let mut state = self.lock();
-        if state.readers == 0 {
-            state.keep_newest(0);
-        }
+        state.tail = 0;
+        state.release();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -154,14 +156,10 @@ impl State {
     /// What has ended and is not followed needs no more than its tail.
     fn release(&mut self) {
         if self.last.is_some() && self.readers == 0 {
-            self.keep_newest(TAIL_BYTES);
-        }
-    }
-
-    fn keep_newest(&mut self, limit: usize) {
-        for source in Source::ALL {
-            self.rings[source].keep_newest(limit);
-            self.rings[source].shrink();
+            for source in Source::ALL {
+                self.rings[source].keep_newest(self.tail);
+                self.rings[source].shrink();
+            }
         }
     }
 

@@ -147,7 +147,7 @@ fn after_the_end_the_tail_and_the_end_are_there_for_everyone() {
     assert_eq!(drain(&mut first).0.len(), 200_000);
     assert!(matches!(first.take(), Some(Ok(Item::End(_)))));
     drop(first);
-    assert_eq!(output.held(), TAIL_BYTES);
+    assert_eq!(output.tail_bytes(), TAIL_BYTES);
     for _ in 0..2 {
         let mut late = output.follow(&from(0), true).expect("reader");
         let to = 200_000 - TAIL_BYTES as u64;
@@ -158,7 +158,7 @@ fn after_the_end_the_tail_and_the_end_are_there_for_everyone() {
         assert!(matches!(plain.take(), Some(Ok(Item::End(_)))));
     }
     output.forget();
-    assert_eq!(output.held(), 0);
+    assert_eq!(output.tail_bytes(), 0);
     let mut late = output.follow(&NOTHING, true).expect("reader");
     assert!(matches!(late.take(), Some(Ok(Item::End(_)))));
 }
