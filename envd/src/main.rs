@@ -14,6 +14,7 @@ mod guest;
 #[allow(dead_code, unused_imports, reason = "processes are handed over next")]
 mod holder;
 mod init;
+mod keepalive;
 mod lock;
 mod log;
 mod metadata;
@@ -23,6 +24,7 @@ mod paths;
 mod process;
 #[allow(clippy::upper_case_acronyms, reason = "generated names follow the protos")]
 mod proto;
+mod random;
 mod reply;
 mod secret;
 mod server;
