@@ -45,16 +45,19 @@ pub struct App {
 }
 
 impl App {
-    /// Starts with what an earlier agent left, if there was one.
-    pub fn new(digest: TokenDigest, legacy: Option<Legacy>) -> Self {
+    /// Begins with what an earlier agent left, if there was one.
+    pub async fn new(digest: TokenDigest, legacy: Option<Legacy>) -> Self {
         let token = Arc::new(Token::new(digest));
         let defaults = Arc::new(SharedDefaults::default());
         let holder = legacy.as_ref().map(|legacy| Arc::clone(&legacy.holder));
+        let processes = Arc::new(process::Table::new(holder.clone().map(process::Keeper::new)));
         let state = State::new(Arc::clone(&token), Arc::clone(&defaults), holder);
-        if let Some(saved) = legacy.and_then(|legacy| legacy.state) {
-            state.restore(&saved);
+        if let Some(legacy) = legacy {
+            if let Some(saved) = legacy.state {
+                state.restore(&saved);
+            }
+            processes.adopt(legacy.processes).await;
         }
-        let processes = Arc::new(process::Table::default());
         let process = process::Service::new(Arc::clone(&processes), Arc::clone(&defaults));
         let filesystem = filesystem::Service::new(Arc::clone(&defaults));
         let router = Arc::new(filesystem).register(Arc::new(process).register(Router::new()));

@@ -11,10 +11,8 @@ mod fault;
 mod files;
 mod filesystem;
 mod guest;
-#[allow(dead_code, unused_imports, reason = "processes are handed over next")]
 mod holder;
 mod init;
-mod keepalive;
 mod lock;
 mod log;
 mod metadata;
@@ -24,7 +22,6 @@ mod paths;
 mod process;
 #[allow(clippy::upper_case_acronyms, reason = "generated names follow the protos")]
 mod proto;
-mod random;
 mod reply;
 mod secret;
 mod server;

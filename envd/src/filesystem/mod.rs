@@ -5,6 +5,5 @@ mod entry;
 mod list;
 mod relocate;
 mod service;
-mod watch;
 
 pub use service::Service;

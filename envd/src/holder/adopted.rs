@@ -16,24 +16,30 @@ pub struct Adopted {
     pub pid: i32,
     /// What was given to [`Holder::keep`], as JSON.
     pub description: Vec<u8>,
+    pub record: Record,
     pub kept: Kept,
     pub end: AdoptedEnd,
+    /// It had ended before the agent came.
+    pub has_ended: bool,
     files: Vec<(Role, OwnedFd)>,
 }
 
 impl Adopted {
-    /// `end` is told how the process ended.
+    /// `end` says how it ended, if it has; otherwise `later` is told.
     pub(super) fn new(
         holder: Arc<Holder>,
         id: u64,
         pid: i32,
-        files: Vec<(Role, OwnedFd)>,
-        end: oneshot::Receiver<End>,
+        mut files: Vec<(Role, OwnedFd)>,
+        end: Option<End>,
+        later: oneshot::Receiver<End>,
     ) -> io::Result<Self> {
-        let mut files = files;
+        // First, so that one that makes no sense is forgotten.
+        let kept = Kept::new(holder, id);
         let record = take(&mut files, Role::Record).ok_or(io::Error::from(io::ErrorKind::InvalidData))?;
         let (record, description) = Record::open(record)?;
-        Ok(Self { pid, description, kept: Kept::new(holder, id, record), end: AdoptedEnd(end), files })
+        let has_ended = end.is_some();
+        Ok(Self { pid, description, record, kept, end: AdoptedEnd { known: end, later }, has_ended, files })
     }
 
     /// One of its descriptors, once.
@@ -48,12 +54,19 @@ fn take(files: &mut Vec<(Role, OwnedFd)>, role: Role) -> Option<OwnedFd> {
 }
 
 /// The end of an adopted process, which its parent, the holder, tells.
-pub struct AdoptedEnd(oneshot::Receiver<End>);
+pub struct AdoptedEnd {
+    known: Option<End>,
+    later: oneshot::Receiver<End>,
+}
 
 impl AdoptedEnd {
-    /// Waits for the end. Nothing when the status was lost with an agent that collected it and died.
+    /// Waits for the end. Nothing when an agent collected the status and died before it was noted.
     pub async fn wait(self, record: &Record) -> Option<ExitStatus> {
-        let status = match self.0.await {
+        let end = match self.known {
+            Some(end) => Ok(end),
+            None => self.later.await,
+        };
+        let status = match end {
             Ok(End::Status(status)) => Some(status),
             Ok(End::Collected) | Err(_) => record.status(),
         };

@@ -64,6 +64,7 @@ pub fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Packet>> {
     let mut message = header(&mut part);
     message.msg_control = (&raw mut control).cast();
     message.msg_controllen = size_of::<Control>() as _;
+    // Never interrupted, as the socket does not block.
     // SAFETY: the header points to buffers of the sizes it says, which the kernel fills.
     let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
     let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;

@@ -40,9 +40,16 @@ pub struct Legacy {
 pub fn connect(socket: OwnedFd) -> io::Result<Legacy> {
     let (mut kept, mut state) = (Vec::new(), None);
     loop {
-        until_readable(socket.as_fd())?;
-        let Some((message, files)) = message::receive(socket.as_fd())? else {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        until(socket.as_fd(), libc::POLLIN)?;
+        let (message, files) = match message::receive(socket.as_fd()) {
+            Ok(Some(received)) => received,
+            Ok(None) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+            // What cannot be taken is lost; the rest must not be.
+            Err(error) if message::is_skipped(&error) => {
+                log::error(&format!("message of the holder: {error}"));
+                continue;
+            }
+            Err(error) => return Err(error),
         };
         match message {
             ToAgent::Kept { id, pid, roles, end } => kept.push((id, pid, end, roles.into_iter().zip(files).collect())),
@@ -65,12 +72,10 @@ pub fn connect(socket: OwnedFd) -> io::Result<Legacy> {
 
 fn adopt(holder: &Arc<Holder>, id: u64, pid: i32, end: Option<End>, files: Vec<(Role, OwnedFd)>) -> Option<Adopted> {
     let (told, later) = oneshot::channel();
-    match end {
-        // Nobody waits for what is known.
-        Some(end) => drop(told.send(end)),
-        None => drop(lock(&holder.ends).insert(id, told)),
+    if end.is_none() {
+        lock(&holder.ends).insert(id, told);
     }
-    match Adopted::new(Arc::clone(holder), id, pid, files, later) {
+    match Adopted::new(Arc::clone(holder), id, pid, files, end, later) {
         Ok(adopted) => Some(adopted),
         // One that cannot be taken over must not keep the others from it.
         Err(error) => {
@@ -80,8 +85,9 @@ fn adopt(holder: &Arc<Holder>, id: u64, pid: i32, end: Option<End>, files: Vec<(
     }
 }
 
-fn until_readable(socket: BorrowedFd<'_>) -> io::Result<()> {
-    let mut polled = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+/// Waits for the socket, on a thread that may block.
+fn until(socket: BorrowedFd<'_>, events: i16) -> io::Result<()> {
+    let mut polled = libc::pollfd { fd: socket.as_raw_fd(), events, revents: 0 };
     // SAFETY: the pointer is to one live pollfd.
     while unsafe { libc::poll(&raw mut polled, 1, -1) } < 0 {
         let error = io::Error::last_os_error();
@@ -93,20 +99,27 @@ fn until_readable(socket: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 impl Holder {
-    /// Hands a process over. `files` are copies for the holder; the record's is among them.
-    pub async fn keep(
+    /// Hands a process over, with copies of these descriptors. Blocks while the holder is busy.
+    pub fn keep(
         self: &Arc<Self>,
         pid: i32,
         description: &impl Serialize,
         files: &[(Role, BorrowedFd<'_>)],
-    ) -> io::Result<Kept> {
+    ) -> io::Result<(Kept, Record)> {
         let (record, file) = Record::create(&serde_json::to_vec(description)?)?;
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (mut roles, mut descriptors): (Vec<_>, Vec<_>) = files.iter().copied().unzip();
         roles.push(Role::Record);
         descriptors.push(file.as_fd());
-        self.send(&ToHolder::Keep { id, pid, roles }, &descriptors).await?;
-        Ok(Kept { holder: Arc::clone(self), id, record })
+        let message = ToHolder::Keep { id, pid, roles };
+        let socket = self.socket.get_ref().as_fd();
+        loop {
+            match message::send(socket, &message, &descriptors) {
+                Ok(()) => return Ok((Kept::new(Arc::clone(self), id), record)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => until(socket, libc::POLLOUT)?,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Leaves this for the next life, in place of what was left before.
@@ -124,6 +137,23 @@ impl Holder {
         self.socket.async_io(Interest::WRITABLE, |socket| message::send(socket.as_fd(), message, files)).await
     }
 
+    /// Sends at once, or in a task of its own if the holder is busy.
+    fn tell(self: &Arc<Self>, message: ToHolder) {
+        let result = message::send(self.socket.get_ref().as_fd(), &message, &[]);
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let holder = Arc::clone(self);
+                // Without a runtime the agent is stopping, and the holder with it.
+                if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                    runtime.spawn(async move { holder.send(&message, &[]).await });
+                }
+            }
+            // Without a holder there is nothing to tell, and this process is about to be stopped.
+            Err(error) => log::error(&format!("holder: {error}")),
+            Ok(()) => {}
+        }
+    }
+
     /// Takes what the holder says, until it is gone. The kernel then tells this process to stop.
     async fn listen(self: Arc<Self>) {
         let next = || self.socket.async_io(Interest::READABLE, |socket| message::receive::<ToAgent>(socket.as_fd()));
@@ -136,50 +166,49 @@ impl Holder {
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => return,
-                Err(error) => {
-                    log::error(&format!("holder: {error}"));
-                    return;
-                }
+                Err(error) if message::is_skipped(&error) => log::error(&format!("message of the holder: {error}")),
+                Err(error) => return log::error(&format!("holder: {error}")),
             }
         }
     }
 }
 
-/// A process that the holder keeps.
+/// A process that the holder keeps, until this is dropped.
 pub struct Kept {
     holder: Arc<Holder>,
     id: u64,
-    record: Record,
 }
 
 impl Kept {
-    pub(super) fn new(holder: Arc<Holder>, id: u64, record: Record) -> Self {
-        Self { holder, id, record }
+    pub(super) fn new(holder: Arc<Holder>, id: u64) -> Self {
+        Self { holder, id }
     }
 
-    pub fn record(&self) -> &Record {
-        &self.record
-    }
-
-    /// Has the holder close its copy of a descriptor, so that the process sees when ours is closed.
-    pub async fn close(&self, role: Role) {
-        self.tell(&ToHolder::Close { id: self.id, role }).await;
+    /// The holder's copy of one descriptor.
+    pub fn file(self: &Arc<Self>, role: Role) -> KeptFile {
+        KeptFile { kept: Arc::clone(self), role }
     }
 
     /// Lets the number of an adopted process go, once its end was noted.
-    pub async fn reap(&self) {
-        self.tell(&ToHolder::Reap { id: self.id }).await;
+    pub fn reap(&self) {
+        self.holder.tell(ToHolder::Reap { id: self.id });
     }
+}
 
-    /// Lets go of everything.
-    pub async fn forget(&self) {
-        self.tell(&ToHolder::Forget { id: self.id }).await;
+/// The holder's copy of a descriptor. Dropped together with ours, so that the process sees its end closed.
+pub struct KeptFile {
+    kept: Arc<Kept>,
+    role: Role,
+}
+
+impl Drop for KeptFile {
+    fn drop(&mut self) {
+        self.kept.holder.tell(ToHolder::Close { id: self.kept.id, role: self.role });
     }
+}
 
-    async fn tell(&self, message: &ToHolder) {
-        // Without a holder there is nothing to tell, and this process is about to be stopped.
-        if let Err(error) = self.holder.send(message, &[]).await {
-            log::error(&format!("holder: {error}"));
-        }
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.holder.tell(ToHolder::Forget { id: self.id });
     }
 }

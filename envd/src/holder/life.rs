@@ -85,8 +85,8 @@ impl Life {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             Err(error) => {
-                // A message that makes no sense was taken off the socket; anything else will not pass by itself.
-                if error.raw_os_error().is_some_and(|code| code != libc::EMFILE && code != libc::EINTR) {
+                // Anything else will not pass by itself.
+                if !message::is_skipped(&error) {
                     self.socket = None;
                 }
                 Some(Err(error))

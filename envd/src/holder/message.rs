@@ -68,6 +68,11 @@ pub fn send(socket: BorrowedFd<'_>, message: &impl Serialize, descriptors: &[Bor
     channel::send(socket, &serde_json::to_vec(message)?, descriptors)
 }
 
+/// Whether an error of [`receive`] is that of one message only, which was taken off the socket.
+pub fn is_skipped(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData || error.raw_os_error() == Some(libc::EMFILE)
+}
+
 /// Receives one message with its descriptors; nothing when the other end is closed.
 pub fn receive<M: for<'a> Deserialize<'a>>(socket: BorrowedFd<'_>) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
     let Some(Packet { bytes, descriptors, incomplete }) = channel::receive(socket)? else {
@@ -76,5 +81,5 @@ pub fn receive<M: for<'a> Deserialize<'a>>(socket: BorrowedFd<'_>) -> io::Result
     if incomplete {
         return Err(io::Error::from_raw_os_error(libc::EMFILE));
     }
-    Ok(Some((serde_json::from_slice(&bytes)?, descriptors)))
+    Ok(Some((serde_json::from_slice(&bytes).map_err(|_| io::ErrorKind::InvalidData)?, descriptors)))
 }

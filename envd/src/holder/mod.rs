@@ -17,9 +17,9 @@ mod store;
 mod supervisor;
 mod wait;
 
-pub use adopted::{Adopted, AdoptedEnd};
-pub use client::{Holder, Kept, Legacy, connect};
+pub use adopted::Adopted;
+pub use client::{Holder, Kept, KeptFile, Legacy, connect};
 pub use held::{HELD, Held, SUPERVISE};
 pub use message::Role;
-pub use record::{Position, Record, Stream};
+pub use record::{Record, Stream};
 pub use supervisor::supervise;

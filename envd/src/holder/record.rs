@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use super::memory;
+use super::wait::{self, Who};
 
 const MAGIC: u32 = 0x5752_4e31;
 const HEADER_BYTES: usize = size_of::<Header>();
@@ -35,8 +36,8 @@ struct Header {
 struct Counters {
     /// Bytes that an agent has read from the process.
     read: AtomicU64,
-    /// Those of them that some reader was sent.
-    seen: AtomicU64,
+    /// Those of them that some reader was given.
+    sent: AtomicU64,
     /// A read is under way, so `read` may be too low by what it takes.
     reading: AtomicU64,
 }
@@ -45,7 +46,7 @@ struct Counters {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     pub read: u64,
-    pub seen: u64,
+    pub sent: u64,
     /// An agent died within a read: some bytes after `read` may be lost as well, and are not counted.
     pub uncertain: bool,
 }
@@ -122,18 +123,25 @@ impl Record {
 
     /// Says that readers have been sent all bytes before this one.
     pub fn has_sent(&self, stream: Stream, total: u64) {
-        self.counters(stream).seen.fetch_max(total, Ordering::SeqCst);
+        self.counters(stream).sent.fetch_max(total, Ordering::SeqCst);
     }
 
     pub fn position(&self, stream: Stream) -> Position {
         let counters = self.counters(stream);
         let read = counters.read.load(Ordering::SeqCst);
-        let seen = counters.seen.load(Ordering::SeqCst).min(read);
-        Position { read, seen, uncertain: counters.reading.load(Ordering::SeqCst) != 0 }
+        let sent = counters.sent.load(Ordering::SeqCst).min(read);
+        Position { read, sent, uncertain: counters.reading.load(Ordering::SeqCst) != 0 }
     }
 
-    /// Notes the wait status, before the process is reaped: from then on the kernel no longer knows it.
-    pub fn has_ended(&self, status: i32) {
+    /// Notes how a child of ours has ended, before it is reaped: from then on the kernel no longer knows.
+    pub fn note_end(&self, pid: i32) {
+        // Nothing to note is a process that has not ended, or is not ours; then there is nothing to lose either.
+        if let Ok(Some(gone)) = wait::look(Who::Pid(pid)) {
+            self.has_ended(gone.status);
+        }
+    }
+
+    fn has_ended(&self, status: i32) {
         self.header().status.store(status, Ordering::SeqCst);
         self.header().ended.store(1, Ordering::SeqCst);
     }
@@ -170,7 +178,7 @@ mod tests {
         let (record, description) = Record::open(file).expect("open");
         assert_eq!(description, b"{\"cmd\":\"sh\"}");
         assert_eq!(record.position(Stream::Stdout), Position::default());
-        assert_eq!(record.position(Stream::Stderr), Position { read: 1 << 33, seen: 5, uncertain: false });
+        assert_eq!(record.position(Stream::Stderr), Position { read: 1 << 33, sent: 5, uncertain: false });
         assert_eq!(record.position(Stream::Pty), Position { uncertain: true, ..Position::default() });
         assert_eq!(record.status(), Some(9));
     }

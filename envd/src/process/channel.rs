@@ -6,10 +6,24 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::holder::KeptFile;
+
 /// What is read, and sent on, at once.
 pub const CHUNK_BYTES: usize = 32 << 10;
 
-pub struct Channel(AsyncFd<OwnedFd>);
+pub struct Channel {
+    fd: AsyncFd<OwnedFd>,
+    _kept: Option<KeptFile>,
+}
+
+/// Where what is read goes.
+pub trait Sink {
+    /// A read begins. What it takes out of the pipe exists nowhere else until [`Sink::take`] has it.
+    fn begin(&self);
+
+    /// What the read took, which may be nothing.
+    fn take(&self, bytes: &[u8]);
+}
 
 /// What a read found.
 pub enum Read {
@@ -19,42 +33,42 @@ pub enum Read {
 }
 
 impl Channel {
-    pub fn reading(fd: OwnedFd) -> io::Result<Self> {
-        Self::new(fd, Interest::READABLE)
+    pub fn reading(fd: OwnedFd, kept: Option<KeptFile>) -> io::Result<Self> {
+        Self::new(fd, kept, Interest::READABLE)
     }
 
-    pub fn writing(fd: OwnedFd) -> io::Result<Self> {
-        Self::new(fd, Interest::WRITABLE)
+    pub fn writing(fd: OwnedFd, kept: Option<KeptFile>) -> io::Result<Self> {
+        Self::new(fd, kept, Interest::WRITABLE)
     }
 
-    pub fn both(fd: OwnedFd) -> io::Result<Self> {
-        Self::new(fd, Interest::READABLE | Interest::WRITABLE)
+    pub fn both(fd: OwnedFd, kept: Option<KeptFile>) -> io::Result<Self> {
+        Self::new(fd, kept, Interest::READABLE | Interest::WRITABLE)
     }
 
-    fn new(fd: OwnedFd, interest: Interest) -> io::Result<Self> {
+    fn new(fd: OwnedFd, kept: Option<KeptFile>, interest: Interest) -> io::Result<Self> {
         set_nonblocking(&fd)?;
         // SAFETY: the AsyncFd owns the only handle of the descriptor, which stays open and the same until its end.
-        Ok(Self(unsafe { AsyncFd::register_with_interest(fd, interest) }?))
+        Ok(Self { fd: unsafe { AsyncFd::register_with_interest(fd, interest) }?, _kept: kept })
     }
 
-    /// Waits for something to read, which `take` is given.
-    pub async fn read(&self, mut take: impl FnMut(&[u8])) -> io::Result<Read> {
-        self.0.async_io(Interest::READABLE, |fd| read(fd, &mut take)).await
+    /// Waits for something to read, which `sink` is given.
+    pub async fn read(&self, sink: &impl Sink) -> io::Result<Read> {
+        self.fd.async_io(Interest::READABLE, |fd| read(fd, sink)).await
     }
 
     /// `WouldBlock` when there is nothing to read.
-    pub fn read_now(&self, mut take: impl FnMut(&[u8])) -> io::Result<Read> {
-        read(self.0.get_ref(), &mut take)
+    pub fn read_now(&self, sink: &impl Sink) -> io::Result<Read> {
+        read(self.fd.get_ref(), sink)
     }
 
     /// Waits until something can be written, and writes that much.
     pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.async_io(Interest::WRITABLE, |fd| write(fd, bytes)).await
+        self.fd.async_io(Interest::WRITABLE, |fd| write(fd, bytes)).await
     }
 
     /// `WouldBlock` when nothing can be written.
     pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        write(self.0.get_ref(), bytes)
+        write(self.fd.get_ref(), bytes)
     }
 
     /// How much there is to read in a pipe.
@@ -68,7 +82,7 @@ impl Channel {
 
 impl AsRawFd for Channel {
     fn as_raw_fd(&self) -> i32 {
-        self.0.get_ref().as_raw_fd()
+        self.fd.get_ref().as_raw_fd()
     }
 }
 
@@ -84,20 +98,19 @@ fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
 }
 
 /// Into a buffer on the stack: a process that writes nothing costs no buffer.
-fn read(fd: &OwnedFd, take: &mut impl FnMut(&[u8])) -> io::Result<Read> {
+fn read(fd: &OwnedFd, sink: &impl Sink) -> io::Result<Read> {
     let mut buffer = [0; CHUNK_BYTES];
+    sink.begin();
     let length = retrying(|| {
         // SAFETY: the pointer and the length describe one live buffer that the kernel may fill.
         unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) }
     });
+    sink.take(&buffer[..*length.as_ref().unwrap_or(&0)]);
     match length {
         Ok(0) => Ok(Read::Closed),
         // A terminal that no process has open.
         Err(error) if error.raw_os_error() == Some(libc::EIO) => Ok(Read::Closed),
-        Ok(length) => {
-            take(&buffer[..length]);
-            Ok(Read::Bytes(length))
-        }
+        Ok(length) => Ok(Read::Bytes(length)),
         Err(error) => Err(error),
     }
 }

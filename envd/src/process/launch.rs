@@ -53,12 +53,14 @@ pub fn launch(plan: Plan) -> Outcome<Parts> {
     Ok(Parts {
         pid,
         pidfd,
-        reap: Box::new(move || Box::pin(async move { child.wait() })),
+        reap: Box::new(move || Box::pin(async move { child.wait().map_err(|error| Fault::io("wait", &error)) })),
         streams,
         about: About { config: plan.config, tag: plan.tag, started_at: SystemTime::now(), adopted: false },
+        has_ended: false,
         deadline: None,
         from: PerSource::default(),
         progress: None,
+        kept: None,
     })
 }
 

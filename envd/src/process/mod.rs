@@ -6,6 +6,7 @@ mod channel;
 mod exit;
 mod flag;
 mod input;
+mod keeping;
 mod launch;
 mod output;
 mod parts;
@@ -20,5 +21,6 @@ mod supervisor;
 mod table;
 mod terminal;
 
+pub use keeping::Keeper;
 pub use service::Service;
 pub use table::Table;

@@ -10,11 +10,13 @@ use tokio::time::Instant;
 
 use super::output::{Position, Progress};
 use super::source::PerSource;
+use crate::fault::Outcome;
+use crate::holder::Kept;
 use crate::proto::process::ProcessConfig;
 
 /// Collects the exit status of a process that has ended, after which its pid may become another's.
 pub type Reap = Box<dyn FnOnce() -> Reaping + Send>;
-pub type Reaping = Pin<Box<dyn Future<Output = std::io::Result<ExitStatus>> + Send>>;
+pub type Reaping = Pin<Box<dyn Future<Output = Outcome<ExitStatus>> + Send>>;
 
 /// What clients are told about it.
 #[derive(Debug)]
@@ -42,9 +44,13 @@ pub struct Parts {
     pub reap: Reap,
     pub streams: Streams,
     pub about: About,
+    /// Its pid may be another's already. Of an adopted process only.
+    pub has_ended: bool,
     /// When its time is up.
     pub deadline: Option<Instant>,
     /// Where its output stands.
     pub from: PerSource<Position>,
     pub progress: Option<Arc<dyn Progress>>,
+    /// What the holder has of it.
+    pub kept: Option<Arc<Kept>>,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::channel::{Channel, Read};
+use super::channel::{Channel, Read, Sink};
 use super::flag::Flag;
 use super::output::Output;
 use super::source::Source;
@@ -21,12 +21,13 @@ const TERMINAL_HOLDS: usize = 1 << 20;
 /// Takes in the stream until it is closed, or until [`GRACE`] after the process has exited: then something else still
 /// holds it, which is answered with true. What the process itself wrote is taken in either case.
 pub async fn pump(channel: &Channel, source: Source, output: &Output, exited: &Flag) -> bool {
+    let into = Into { output, source };
     loop {
         output.room(source).await;
         tokio::select! {
             biased;
             () = exited.until_set() => break,
-            read = channel.read(|bytes| output.push(source, bytes)) => match read {
+            read = channel.read(&into) => match read {
                 Ok(Read::Bytes(_)) => {}
                 Ok(Read::Closed) | Err(_) => return false,
             },
@@ -37,11 +38,12 @@ pub async fn pump(channel: &Channel, source: Source, output: &Output, exited: &F
 
 /// Pipes and terminals keep order, so what the process wrote is in front of whatever its descendants write now.
 async fn drain(channel: &Channel, source: Source, output: &Output) -> bool {
+    let into = Into { output, source };
     let deadline = Instant::now() + GRACE;
     let mut owed = if source == Source::Pty { TERMINAL_HOLDS } else { channel.queued() };
     while owed > 0 {
         output.room(source).await;
-        match channel.read_now(|bytes| output.push(source, bytes)) {
+        match channel.read_now(&into) {
             Ok(Read::Bytes(length)) => owed = owed.saturating_sub(length),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => owed = 0,
             Ok(Read::Closed) | Err(_) => return false,
@@ -49,7 +51,7 @@ async fn drain(channel: &Channel, source: Source, output: &Output) -> bool {
     }
     while Instant::now() < deadline {
         output.room(source).await;
-        match timeout_at(deadline, channel.read(|bytes| output.push(source, bytes))).await {
+        match timeout_at(deadline, channel.read(&into)).await {
             Ok(Ok(Read::Bytes(_))) => {}
             Ok(Ok(Read::Closed) | Err(_)) => return false,
             Err(_) => break,
@@ -60,5 +62,28 @@ async fn drain(channel: &Channel, source: Source, output: &Output) -> bool {
 
 /// Reads to nowhere, so that a descendant which outlives its process is not killed by its own output.
 pub async fn discard(channel: Arc<Channel>) {
-    while let Ok(Read::Bytes(_)) = channel.read(|_| {}).await {}
+    while let Ok(Read::Bytes(_)) = channel.read(&Nowhere).await {}
+}
+
+struct Into<'a> {
+    output: &'a Output,
+    source: Source,
+}
+
+impl Sink for Into<'_> {
+    fn begin(&self) {
+        self.output.begin(self.source);
+    }
+
+    fn take(&self, bytes: &[u8]) {
+        self.output.push(self.source, bytes);
+    }
+}
+
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn begin(&self) {}
+
+    fn take(&self, _: &[u8]) {}
 }

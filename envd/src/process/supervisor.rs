@@ -24,6 +24,7 @@ use super::request::Plan;
 use super::source::Source;
 use super::table::{TERM_GRACE, Table};
 use crate::fault::{Fault, Outcome};
+use crate::holder::{Kept, Role};
 use crate::users::blocking;
 
 /// A started process and the reader that it waits for.
@@ -36,9 +37,14 @@ where
 {
     let (answer, started) = oneshot::channel();
     tokio::spawn(async move {
-        let launched = blocking(move || launch(make()?)).await;
-        let life = match launched {
-            Ok(parts) => take_in(Parts { deadline, ..parts }).await,
+        let keeper = Arc::clone(&table);
+        let launched = blocking(move || {
+            let parts = Parts { deadline, ..launch(make()?)? };
+            // At once: until then the process is lost with the agent.
+            Ok(keeper.hand_over(parts))
+        });
+        let life = match launched.await {
+            Ok(parts) => take_in(parts).await,
             Err(fault) => Err(fault),
         };
         match life {
@@ -47,8 +53,7 @@ where
                 let reader = life.process.output.start();
                 let key = table.insert(Arc::clone(&life.process));
                 drop(answer.send(Ok((Arc::clone(&life.process), reader))));
-                life.run().await;
-                table.retire(&key);
+                table.retire(&key, life.run().await);
             }
             // A caller that is gone needs no error.
             Err(fault) => drop(answer.send(Err(fault))),
@@ -58,16 +63,17 @@ where
 }
 
 /// Takes over a process that runs already.
-#[allow(dead_code, reason = "the holder of descriptors comes next")]
-pub async fn adopt(table: Arc<Table>, parts: Parts) -> Outcome<Arc<Process>> {
+pub async fn adopt(table: Arc<Table>, parts: Parts) -> Outcome<()> {
+    let has_ended = parts.has_ended;
     let life = take_in(parts).await?;
-    let process = Arc::clone(&life.process);
-    let key = table.insert(Arc::clone(&process));
+    if has_ended {
+        life.process.let_go();
+    }
+    let key = table.insert(Arc::clone(&life.process));
     tokio::spawn(async move {
-        life.run().await;
-        table.retire(&key);
+        table.retire(&key, life.run().await);
     });
-    Ok(process)
+    Ok(())
 }
 
 /// Everything that ends with the process.
@@ -78,13 +84,15 @@ struct Life {
     deadline: Option<Instant>,
     outputs: Vec<(Source, Arc<Channel>)>,
     exited: Arc<Flag>,
+    kept: Option<Arc<Kept>>,
 }
 
 /// Brings the descriptors onto the event loop. A process for which that fails is ended.
 async fn take_in(parts: Parts) -> Outcome<Life> {
-    let Parts { pid, pidfd, reap, streams, about, deadline, from, progress } = parts;
-    let ends = match Ends::register(streams, pidfd) {
+    let Parts { pid, pidfd, reap, streams, about, has_ended, deadline, from, progress, kept } = parts;
+    let ends = match Ends::register(streams, pidfd, kept.as_ref()) {
         Ok(ends) => ends,
+        Err(error) if has_ended => return Err(Fault::io("process descriptors", &error)),
         Err(error) => {
             // SAFETY: the call takes numbers only. The process is not reaped, so the number is that of its group.
             unsafe { libc::kill(-pid.cast_signed(), libc::SIGKILL) };
@@ -96,7 +104,7 @@ async fn take_in(parts: Parts) -> Outcome<Life> {
     let input = Input::new(ends.stdin, ends.terminal.as_ref(), Arc::clone(&exited));
     let output = Arc::new(Output::new(from, progress));
     let process = Arc::new(Process::new(pid, about, input, output, Arc::clone(&exited)));
-    Ok(Life { process, ended: ends.ended, reap, deadline, outputs: ends.outputs, exited })
+    Ok(Life { process, ended: ends.ended, reap, deadline, outputs: ends.outputs, exited, kept })
 }
 
 struct Ends {
@@ -107,21 +115,24 @@ struct Ends {
 }
 
 impl Ends {
-    fn register(streams: Streams, pidfd: OwnedFd) -> io::Result<Self> {
+    fn register(streams: Streams, pidfd: OwnedFd, kept: Option<&Arc<Kept>>) -> io::Result<Self> {
+        let kept = |role| kept.map(|kept| kept.file(role));
         // SAFETY: the AsyncFd owns the only handle of the descriptor, which stays open and the same until its end.
         let ended = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?;
         match streams {
             Streams::Terminal(master) => {
-                let terminal = Arc::new(Channel::both(master)?);
+                let terminal = Arc::new(Channel::both(master, kept(Role::Pty))?);
                 let outputs = vec![(Source::Pty, Arc::clone(&terminal))];
                 Ok(Self { ended, stdin: None, terminal: Some(terminal), outputs })
             }
             Streams::Pipes { stdin, stdout, stderr } => {
-                let stdin = stdin.map(Channel::writing).transpose()?;
+                let stdin = stdin.map(|pipe| Channel::writing(pipe, kept(Role::Stdin))).transpose()?;
                 let mut outputs = Vec::new();
-                for (source, pipe) in [(Source::Stdout, stdout), (Source::Stderr, stderr)] {
+                for (source, role, pipe) in
+                    [(Source::Stdout, Role::Stdout, stdout), (Source::Stderr, Role::Stderr, stderr)]
+                {
                     if let Some(pipe) = pipe {
-                        outputs.push((source, Arc::new(Channel::reading(pipe)?)));
+                        outputs.push((source, Arc::new(Channel::reading(pipe, kept(role))?)));
                     }
                 }
                 Ok(Self { ended, stdin, terminal: None, outputs })
@@ -131,14 +142,14 @@ impl Ends {
 }
 
 impl Life {
-    /// Until the process has ended and all its output has been taken in.
-    async fn run(self) {
-        let Self { process, ended, reap, deadline, outputs, exited } = self;
+    /// Until the process has ended and all its output has been taken in. What the holder still has of it is returned.
+    async fn run(self) -> Option<Arc<Kept>> {
+        let Self { process, ended, reap, deadline, outputs, exited, kept } = self;
         let life = async {
             let timed_out = live(&process, &ended, deadline).await;
             process.let_go();
             let status = reap().await;
-            let end = status.map(end_event).map_err(|error| Fault::io("wait", &error));
+            let end = status.map(end_event);
             process.set_exited(end.as_ref().ok().cloned());
             process.input.release().await;
             Last { end, timed_out }
@@ -151,6 +162,7 @@ impl Life {
             }
         }
         process.output.finish(last);
+        kept
     }
 }
 

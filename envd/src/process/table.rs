@@ -6,10 +6,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::keeping::{Keeper, take_over};
+use super::parts::Parts;
 use super::record::Process;
 use super::retained::Retained;
+use super::supervisor;
 use crate::fault::{Fault, Kind, Outcome};
+use crate::holder::{Adopted, Kept};
 use crate::lock::lock;
+use crate::log;
 use crate::proto::process::ProcessSelector;
 use crate::proto::process::process_selector::Selector;
 
@@ -19,6 +24,8 @@ pub const TERM_GRACE: Duration = Duration::from_secs(2);
 pub struct Table {
     state: Mutex<State>,
     count: watch::Sender<usize>,
+    /// Nobody, where no holder is.
+    keeper: Option<Keeper>,
 }
 
 #[derive(Default)]
@@ -32,13 +39,32 @@ struct State {
 /// Names one entry of the table.
 pub struct Key(u64);
 
-impl Default for Table {
-    fn default() -> Self {
-        Self { state: Mutex::default(), count: watch::Sender::new(0) }
-    }
-}
-
 impl Table {
+    pub fn new(keeper: Option<Keeper>) -> Self {
+        Self { state: Mutex::default(), count: watch::Sender::new(0), keeper }
+    }
+
+    /// Goes on with the processes of an agent that has died. One for which that fails is lost, and said so.
+    pub async fn adopt(self: &Arc<Self>, processes: Vec<Adopted>) {
+        for process in processes {
+            let outcome = match take_over(process) {
+                Ok(parts) => supervisor::adopt(Arc::clone(self), parts).await,
+                Err(fault) => Err(fault),
+            };
+            if let Err(fault) = outcome {
+                log::error(&format!("a process of the last agent is lost: {}", fault.message));
+            }
+        }
+    }
+
+    /// Has a process outlive this agent, where that is possible. Blocks.
+    pub fn hand_over(&self, parts: Parts) -> Parts {
+        match &self.keeper {
+            Some(keeper) => keeper.hand_over(parts),
+            None => parts,
+        }
+    }
+
     pub fn insert(&self, process: Arc<Process>) -> Key {
         let mut state = lock(&self.state);
         let key = state.next;
@@ -49,7 +75,10 @@ impl Table {
     }
 
     /// Of a process that has ended, by its supervisor.
-    pub fn retire(&self, key: &Key) {
+    pub fn retire(&self, key: &Key, kept: Option<Arc<Kept>>) {
+        if let (Some(keeper), Some(kept)) = (&self.keeper, kept) {
+            keeper.remember(kept);
+        }
         let mut state = lock(&self.state);
         if let Some(process) = state.running.remove(&key.0) {
             state.ended.add(Instant::now(), process);

@@ -4,10 +4,14 @@ import { startCapsule } from "./capsule.ts";
 import { binaryWire, type Guest, jsonWire, type TargetName, type Wire } from "./guest.ts";
 import "./provided.ts";
 
-/** A guest of a target, which ends with the stack. */
-export async function startGuest(stack: AsyncDisposableStack, target: TargetName): Promise<Guest> {
+/** A guest of a target, which ends with the stack. A bare agent gets the options; a capsule's has its own. */
+export async function startGuest(
+  stack: AsyncDisposableStack,
+  target: TargetName,
+  bareOptions: readonly string[] = [],
+): Promise<Guest> {
   const platform = inject("guestPlatform");
-  if (target === "bare") return await startBare(stack);
+  if (target === "bare") return await startBare(stack, bareOptions);
   if (!platform) throw new Error("no platform was started for capsules");
   return await startCapsule(stack, platform);
 }
@@ -16,14 +20,18 @@ export async function startGuest(stack: AsyncDisposableStack, target: TargetName
  * Defines the same tests for a bare guest agent and for the one of a capsule. Each file has a guest of its own of either
  * kind, started before its first test; what is under test must not depend on what an earlier test left.
  */
-export function eachTarget(define: (guest: () => Guest) => void, only?: TargetName): void {
+export function eachTarget(
+  define: (guest: () => Guest) => void,
+  only?: TargetName,
+  bareOptions?: readonly string[],
+): void {
   for (const target of inject("guestTargets")) {
     if (only && target !== only) continue;
     describe(target, () => {
       const stack = new AsyncDisposableStack();
       let guest: Guest | undefined;
       beforeAll(async () => {
-        guest = await startGuest(stack, target);
+        guest = await startGuest(stack, target, bareOptions);
       });
       afterAll(() => stack.disposeAsync());
       define(() => {

@@ -13,7 +13,7 @@ const MUCH: usize = 1 << 20;
 fn piped() -> (Input, std::io::PipeReader, Arc<Flag>) {
     let (reader, writer) = std::io::pipe().expect("pipe");
     let exited = Arc::new(Flag::default());
-    let stdin = Channel::writing(writer.into()).expect("channel");
+    let stdin = Channel::writing(writer.into(), None).expect("channel");
     (Input::new(Some(stdin), None, Arc::clone(&exited)), reader, exited)
 }
 

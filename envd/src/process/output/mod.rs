@@ -35,6 +35,9 @@ pub struct Position {
 
 /// Is told of every step in the output. Called with the output locked: must not block nor call back.
 pub trait Progress: Send + Sync {
+    /// Bytes are about to be read, which [`Progress::moved`] will count, or say that there were none.
+    fn reads(&self, source: Source);
+
     fn moved(&self, source: Source, position: Position);
 }
 
@@ -51,10 +54,11 @@ pub struct Output {
     changed: Notify,
     /// The reader that started the process has read on, or is gone.
     room: Notify,
-    progress: Option<Arc<dyn Progress>>,
 }
 
 struct State {
+    /// `None` once the process has ended.
+    progress: Option<Arc<dyn Progress>>,
     rings: PerSource<Ring>,
     /// Bytes that no longer exist anywhere because the envd that had read them is dead.
     forgotten: Offsets,
@@ -72,6 +76,7 @@ impl Output {
     /// Output that begins at `from`, which is zero unless another envd has read some.
     pub fn new(from: PerSource<Position>, progress: Option<Arc<dyn Progress>>) -> Self {
         let state = State {
+            progress,
             rings: PerSource::build(|source| Ring::new(from[source].read)),
             forgotten: PerSource::build(|source| from[source].read),
             sent: PerSource::build(|source| from[source].sent),
@@ -82,7 +87,7 @@ impl Output {
             writer: None,
             last: None,
         };
-        Self { state: Mutex::new(state), changed: Notify::new(), room: Notify::new(), progress }
+        Self { state: Mutex::new(state), changed: Notify::new(), room: Notify::new() }
     }
 
     /// Waits until the reader that started the process, if it is there, is less than the window behind.
@@ -97,16 +102,26 @@ impl Output {
         }
     }
 
-    /// Takes what was read.
+    /// Says that bytes are about to be read, which [`Self::push`] will be given.
+    pub fn begin(&self, source: Source) {
+        if let Some(progress) = &self.lock().progress {
+            progress.reads(source);
+        }
+    }
+
+    /// Takes what was read, which may be nothing.
     pub fn push(&self, source: Source, bytes: &[u8]) {
         let mut state = self.lock();
+        if bytes.is_empty() {
+            return state.report(source);
+        }
         if state.writer != Some(source) {
             state.writer = Some(source);
             state.sequence += 1;
         }
         let sequence = state.sequence;
         state.rings[source].push(sequence, bytes);
-        self.report(&state, source);
+        state.report(source);
         drop(state);
         self.changed.notify_waiters();
     }
@@ -115,6 +130,7 @@ impl Output {
     pub fn finish(&self, last: Last) {
         let mut state = self.lock();
         state.last = Some(last);
+        state.progress = None;
         state.release();
         drop(state);
         self.changed.notify_waiters();
@@ -136,16 +152,15 @@ impl Output {
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
-
-    fn report(&self, state: &State, source: Source) {
-        if let Some(progress) = &self.progress {
-            let position = Position { read: state.rings[source].end(), sent: state.sent[source] };
-            progress.moved(source, position);
-        }
-    }
 }
 
 impl State {
+    fn report(&self, source: Source) {
+        if let Some(progress) = &self.progress {
+            progress.moved(source, Position { read: self.rings[source].end(), sent: self.sent[source] });
+        }
+    }
+
     fn is_full(&self, source: Source) -> bool {
         let ring = &self.rings[source];
         self.starter.is_some_and(|starter| {

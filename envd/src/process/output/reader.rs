@@ -130,7 +130,7 @@ impl Reader {
         self.at[source] = position;
         if state.sent[source] < position {
             state.sent[source] = position;
-            self.output.report(state, source);
+            state.report(source);
         }
         if self.starts {
             state.starter = Some(self.at);

@@ -181,6 +181,8 @@ fn what_a_dead_agent_had_read_is_a_gap_of_its_own() {
     #[derive(Default)]
     struct Steps(AtomicU64, AtomicU64);
     impl Progress for Steps {
+        fn reads(&self, _: Source) {}
+
         fn moved(&self, source: Source, position: Position) {
             assert_eq!(source, Source::Stdout);
             self.0.store(position.read, Ordering::Relaxed);

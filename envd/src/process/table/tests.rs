@@ -12,12 +12,12 @@ fn by_pid(pid: u32) -> ProcessSelector {
 fn end(table: &Table, process: &Process, key: &Key) {
     process.let_go();
     process.set_exited(None);
-    table.retire(key);
+    table.retire(key, None);
 }
 
 #[test]
 fn a_running_process_is_found_before_one_that_has_ended_and_the_newest_first() {
-    let table = Table::default();
+    let table = Table::new(None);
     let processes: Vec<_> = [1, 2, 3].map(|pid| sample(pid, "same")).into();
     let keys: Vec<_> = processes.iter().map(|process| table.insert(Arc::clone(process))).collect();
     let found = |selector| table.find(Some(&selector)).map(|process| process.pid).ok();
@@ -37,7 +37,7 @@ fn a_running_process_is_found_before_one_that_has_ended_and_the_newest_first() {
 
 #[test]
 fn a_number_that_the_kernel_gave_out_again_means_the_process_that_runs() {
-    let table = Table::default();
+    let table = Table::new(None);
     let old = sample(7, "old");
     let key = table.insert(Arc::clone(&old));
     end(&table, &old, &key);
@@ -49,6 +49,6 @@ fn a_number_that_the_kernel_gave_out_again_means_the_process_that_runs() {
 
 #[test]
 fn a_selector_must_say_something() {
-    let fault = Table::default().find(None).err().expect("fault");
+    let fault = Table::new(None).find(None).err().expect("fault");
     assert_eq!(fault.kind, Kind::InvalidArgument);
 }
