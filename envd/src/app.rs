@@ -3,6 +3,8 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 
 use connectrpc::{ConnectError, ConnectRpcBody, ConnectRpcService, Limits, Router};
 use futures_util::FutureExt;
@@ -18,7 +20,7 @@ use crate::extensions;
 use crate::fault::{Fault, Kind, Outcome};
 use crate::files::Files;
 use crate::holder::Legacy;
-use crate::init::{Init, Initializer, Kernel};
+use crate::init::{Arrival, Init, Initializer, Kernel};
 use crate::metrics::Metrics;
 use crate::proto::filesystem::FilesystemExt;
 use crate::proto::process::ProcessExt;
@@ -36,7 +38,7 @@ pub struct App {
     token: Arc<Token>,
     defaults: Arc<SharedDefaults>,
     initializer: Arc<Initializer>,
-    state: State,
+    state: Arc<State>,
     files: Files,
     metrics: Arc<Metrics>,
     pub connections: Arc<Connections>,
@@ -46,12 +48,13 @@ pub struct App {
 
 impl App {
     /// Begins with what an earlier agent left, if there was one.
-    pub async fn new(digest: TokenDigest, legacy: Option<Legacy>) -> Self {
+    pub async fn new(digest: TokenDigest, in_guest: bool, legacy: Option<Legacy>) -> Self {
         let token = Arc::new(Token::new(digest));
         let defaults = Arc::new(SharedDefaults::default());
         let holder = legacy.as_ref().map(|legacy| Arc::clone(&legacy.holder));
         let processes = Arc::new(process::Table::new(holder.clone().map(process::Keeper::new)));
-        let state = State::new(Arc::clone(&token), Arc::clone(&defaults), holder);
+        let epoch = Arc::new(AtomicU64::new(0));
+        let state = Arc::new(State::new(Arc::clone(&token), Arc::clone(&defaults), Arc::clone(&epoch), holder));
         if let Some(legacy) = legacy {
             if let Some(saved) = legacy.state {
                 state.restore(&saved);
@@ -64,8 +67,10 @@ impl App {
         let limits = Limits::default()
             .with_max_request_body_size(MAX_MESSAGE_BYTES * 2)
             .with_max_message_size(MAX_MESSAGE_BYTES);
+        let system = Box::new(Kernel);
+        let initializer = Initializer::new(system, in_guest, Arc::clone(&token), Arc::clone(&defaults), epoch);
         Self {
-            initializer: Arc::new(Initializer::new(Box::new(Kernel), Arc::clone(&token), Arc::clone(&defaults))),
+            initializer: Arc::new(initializer),
             rpc: ConnectRpcService::new(router).with_limits(limits),
             files: Files::new(Arc::clone(&token), Arc::clone(&defaults)),
             metrics: Arc::default(),
@@ -122,10 +127,16 @@ impl App {
     }
 
     async fn init(&self, request: Request<Incoming>) -> Outcome<Reply> {
+        let on = request.extensions().get().copied();
         let bytes = body::collect(request.into_body(), MAX_INIT_BYTES).await?;
-        let initializer = Arc::clone(&self.initializer);
-        users::blocking(move || initializer.apply(Init::parse(&bytes)?)).await?;
-        self.state.save().await?;
+        let arrival = Arrival { at: Instant::now(), on };
+        let (initializer, state) = (Arc::clone(&self.initializer), Arc::clone(&self.state));
+        // In a task of its own, so that a client that leaves does not stop it half-way.
+        let applied = tokio::spawn(async move {
+            users::blocking(move || initializer.apply(Init::parse(&bytes)?, arrival)).await?;
+            state.save().await
+        });
+        applied.await.unwrap_or_else(|_| Err(Fault::internal("init: failed unexpectedly")))?;
         Ok(reply::empty(StatusCode::NO_CONTENT))
     }
 

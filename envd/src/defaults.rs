@@ -15,13 +15,14 @@ pub struct Defaults {
     pub envs: BTreeMap<String, String>,
 }
 
-pub struct SharedDefaults(Mutex<Defaults>);
-
-impl Default for SharedDefaults {
+impl Default for Defaults {
     fn default() -> Self {
-        Self(Mutex::new(Defaults { user: "root".into(), workdir: None, envs: BTreeMap::new() }))
+        Self { user: "root".into(), workdir: None, envs: BTreeMap::new() }
     }
 }
+
+#[derive(Default)]
+pub struct SharedDefaults(Mutex<Defaults>);
 
 impl SharedDefaults {
     pub fn get(&self) -> Defaults {

@@ -17,6 +17,8 @@ pub enum Kind {
     NotAcceptable,
     AlreadyExists,
     FailedPrecondition,
+    /// What was asked for does not fit what the agent is or has seen; asking again does not help.
+    Conflict,
     /// A condition that the client made does not hold.
     ConditionFailed,
     OutOfRange,
@@ -66,7 +68,7 @@ impl Fault {
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Kind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-            Kind::AlreadyExists => StatusCode::CONFLICT,
+            Kind::AlreadyExists | Kind::Conflict => StatusCode::CONFLICT,
             Kind::ConditionFailed => StatusCode::PRECONDITION_FAILED,
             Kind::OutOfRange => StatusCode::RANGE_NOT_SATISFIABLE,
             Kind::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
@@ -87,7 +89,7 @@ impl From<Fault> for ConnectError {
             Kind::PermissionDenied => ErrorCode::PermissionDenied,
             Kind::NotFound => ErrorCode::NotFound,
             Kind::AlreadyExists => ErrorCode::AlreadyExists,
-            Kind::FailedPrecondition | Kind::ConditionFailed => ErrorCode::FailedPrecondition,
+            Kind::FailedPrecondition | Kind::Conflict | Kind::ConditionFailed => ErrorCode::FailedPrecondition,
             Kind::OutOfRange => ErrorCode::OutOfRange,
             Kind::NoSpace | Kind::TooLarge | Kind::TooMany => ErrorCode::ResourceExhausted,
             Kind::DataLoss => ErrorCode::DataLoss,

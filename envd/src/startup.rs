@@ -68,7 +68,7 @@ async fn serve(options: Options, token: TokenDigest) -> Result<(), String> {
     let listener = TcpListener::from_std(listener).map_err(|error| format!("listener: {error}"))?;
     let address = listener.local_addr().map_err(|error| format!("listener: {error}"))?;
     let holder = legacy.as_ref().map(|legacy| Arc::clone(&legacy.holder));
-    let app = Arc::new(App::new(token, legacy).await);
+    let app = Arc::new(App::new(token, options.in_guest, legacy).await);
     if let Some(holder) = holder {
         holder.serving().await.map_err(|error| format!("holder: {error}"))?;
     }

@@ -2,6 +2,7 @@
 //! the defaults of the last one, and not those of the boot.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,11 +17,14 @@ use crate::token::Token;
 #[derive(Serialize, Deserialize)]
 struct Saved {
     defaults: Defaults,
+    /// Of the last restore, so that an older one is refused as before.
+    epoch: u64,
 }
 
 pub struct State {
     token: Arc<Token>,
     defaults: Arc<SharedDefaults>,
+    epoch: Arc<AtomicU64>,
     holder: Option<Arc<Holder>>,
     /// Whoever saves later saves what is newer.
     turn: tokio::sync::Mutex<()>,
@@ -28,8 +32,13 @@ pub struct State {
 
 impl State {
     /// Without a holder, nothing is kept.
-    pub fn new(token: Arc<Token>, defaults: Arc<SharedDefaults>, holder: Option<Arc<Holder>>) -> Self {
-        Self { token, defaults, holder, turn: tokio::sync::Mutex::default() }
+    pub fn new(
+        token: Arc<Token>,
+        defaults: Arc<SharedDefaults>,
+        epoch: Arc<AtomicU64>,
+        holder: Option<Arc<Holder>>,
+    ) -> Self {
+        Self { token, defaults, epoch, holder, turn: tokio::sync::Mutex::default() }
     }
 
     /// Keeps the state as it is now.
@@ -52,12 +61,14 @@ impl State {
             self.token.replace(Secret::new(token));
         }
         self.defaults.update(|defaults| *defaults = saved.defaults);
+        self.epoch.store(saved.epoch, Ordering::Relaxed);
     }
 
     fn encode(&self) -> serde_json::Result<Secret> {
         let secret = self.token.secret();
         let token = secret.as_ref().map_or(&[][..], Secret::bytes);
-        let saved = serde_json::to_vec(&Saved { defaults: self.defaults.get() })?;
+        let saved =
+            serde_json::to_vec(&Saved { defaults: self.defaults.get(), epoch: self.epoch.load(Ordering::Relaxed) })?;
         // Never grows, so that only this copy of the token is to be wiped.
         let mut bytes = Vec::with_capacity(size_of::<u64>() + token.len() + saved.len());
         bytes.extend_from_slice(&(token.len() as u64).to_ne_bytes());
@@ -79,7 +90,7 @@ mod tests {
     use crate::token::digest;
 
     fn state() -> State {
-        State::new(Arc::new(Token::new(digest(b"boot"))), Arc::default(), None)
+        State::new(Arc::new(Token::new(digest(b"boot"))), Arc::default(), Arc::default(), None)
     }
 
     #[test]
@@ -90,9 +101,11 @@ mod tests {
             defaults.user = "user".into();
             defaults.envs.insert("A".into(), "b".into());
         });
+        before.epoch.store(7, Ordering::Relaxed);
         let after = state();
         after.restore(&before.encode().expect("encoded"));
         assert_eq!(after.token.secret(), Some(Secret::new(b"token")));
+        assert_eq!(after.epoch.load(Ordering::Relaxed), 7);
         assert_eq!(after.defaults.user(), "user");
         assert_eq!(after.defaults.get().envs["A"], "b");
         assert_eq!(after.defaults.get().workdir, None);

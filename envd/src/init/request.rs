@@ -6,6 +6,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
 
+use super::identity::Identity;
+use super::restore::Restore;
 use super::timestamp::Timestamp;
 use crate::fault::{Fault, Kind, Outcome};
 use crate::secret::Secret;
@@ -24,9 +26,10 @@ pub struct Init {
     pub default_user: Option<String>,
     pub default_workdir: Option<String>,
     pub timestamp: Option<Timestamp>,
-    pub hostname: Option<String>,
-    pub machine_id: Option<String>,
     pub random_seed: Option<Vec<u8>>,
+    pub restore: Option<Restore>,
+    /// Exactly when the restore makes a computer of its own.
+    pub identity: Option<Identity>,
 }
 
 impl Init {
@@ -40,6 +43,7 @@ impl Init {
         let Value::Object(fields) = value else {
             return Err(Fault::invalid("body: must be a JSON object"));
         };
+        let restore = Restore::parse(&fields)?;
         Ok(Self {
             token: text(&fields, "accessToken", token)?,
             env_vars: envs(&fields)?,
@@ -48,9 +52,9 @@ impl Init {
             timestamp: text(&fields, "timestamp", |value| {
                 Timestamp::parse(value).ok_or("must be an RFC 3339 time such as 2026-01-02T03:04:05.678Z".into())
             })?,
-            hostname: text(&fields, "hostname", hostname)?,
-            machine_id: text(&fields, "machineId", machine_id)?,
             random_seed: text(&fields, "randomSeed", seed)?,
+            restore,
+            identity: identity(&fields)?,
         })
     }
 }
@@ -64,6 +68,13 @@ fn text<T>(fields: &Map<String, Value>, name: &str, check: impl FnOnce(&str) -> 
         Some(_) => Err("must be a string".into()),
     };
     checked.map(Some).map_err(|reason| Fault::new(Kind::InvalidArgument, format!("{name}: {reason}")))
+}
+
+/// Both fields or neither: see [`Restore::parse`].
+fn identity(fields: &Map<String, Value>) -> Outcome<Option<Identity>> {
+    let hostname = text(fields, "hostname", hostname)?;
+    let machine_id = text(fields, "machineId", machine_id)?;
+    Ok(hostname.zip(machine_id).map(|(hostname, machine_id)| Identity { hostname, machine_id }))
 }
 
 fn envs(fields: &Map<String, Value>) -> Outcome<Option<BTreeMap<String, String>>> {
@@ -149,13 +160,12 @@ mod tests {
     fn an_empty_body_asks_for_nothing_and_unknown_fields_are_ignored() {
         for body in ["", " \n", "{}", r#"{"later":[1],"hostname":null}"#] {
             let init = Init::parse(body.as_bytes()).expect(body);
-            assert!(init.hostname.is_none() && init.token.is_none() && init.env_vars.is_none());
+            assert!(init.restore.is_none() && init.token.is_none() && init.env_vars.is_none());
         }
     }
 
     #[test]
     fn an_error_names_the_field() {
-        let long = format!(r#"{{"hostname":"{}"}}"#, "a.".repeat(33));
         for (body, field) in [
             ("[]", "body"),
             ("{", "body"),
@@ -170,18 +180,25 @@ mod tests {
             (r#"{"defaultUser":"no-such-user"}"#, "defaultUser"),
             (r#"{"defaultWorkdir":"relative"}"#, "defaultWorkdir"),
             (r#"{"timestamp":"yesterday"}"#, "timestamp"),
-            (r#"{"hostname":"-bad"}"#, "hostname"),
-            (r#"{"hostname":""}"#, "hostname"),
-            (r#"{"hostname":"a/b"}"#, "hostname"),
-            (long.as_str(), "hostname"),
-            (r#"{"machineId":"0123"}"#, "machineId"),
-            (r#"{"machineId":"00000000000000000000000000000000"}"#, "machineId"),
-            (r#"{"randomSeed":"*"}"#, "randomSeed"),
-            (r#"{"randomSeed":""}"#, "randomSeed"),
         ] {
             let fault = Init::parse(body.as_bytes()).expect_err(body);
             assert_eq!(fault.kind, Kind::InvalidArgument);
             assert!(fault.message.starts_with(&format!("{field}: ")), "{body}: {}", fault.message);
         }
+    }
+
+    #[test]
+    fn what_a_machine_is_told_of_itself_is_checked() {
+        for bad in ["-bad", "", "a/b", "a..b", &"a.".repeat(33)] {
+            assert!(hostname(bad).is_err(), "{bad}");
+        }
+        for bad in ["0123", "00000000000000000000000000000000", "0123456789ABCDEF0123456789ABCDEF"] {
+            assert!(machine_id(bad).is_err(), "{bad}");
+        }
+        for bad in ["*", "", &BASE64_STANDARD.encode([1; MAX_SEED_BYTES + 1])] {
+            assert!(seed(bad).is_err(), "{bad}");
+        }
+        assert!(hostname("a.b-c").is_ok() && machine_id("0123456789abcdef0123456789abcdef").is_ok());
+        assert_eq!(seed("AAEC"), Ok(vec![0, 1, 2]));
     }
 }

@@ -1,17 +1,28 @@
 //! The parts of `/init` that change the machine, behind a trait: the tests run on developers' machines, whose
 //! clock and name must stay as they are.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 
+use super::identity::{Identity, Prepared};
+use super::tcp;
 use super::timestamp::Timestamp;
+use crate::connections::Ends;
+use crate::fault::Outcome;
 
 pub trait System: Send + Sync {
     fn set_clock(&self, time: Timestamp) -> io::Result<()>;
-    fn set_hostname(&self, hostname: &str) -> io::Result<()>;
-    fn set_machine_id(&self, machine_id: &str) -> io::Result<()>;
     fn seed_random(&self, seed: &[u8]) -> io::Result<()>;
+    /// Ends the TCP connections that leave the machine, but for the one that is named.
+    fn drop_connections(&self, spared: Option<Ends>) -> io::Result<()>;
+    fn prepare_identity(&self, identity: &Identity) -> Outcome<Box<dyn Ready>>;
+}
+
+/// An identity that can be taken on.
+pub trait Ready {
+    /// After an error the machine is who it was.
+    fn take_on(self: Box<Self>) -> Outcome<()>;
 }
 
 /// The real machine.
@@ -22,28 +33,13 @@ const RNDADDENTROPY: libc::c_ulong = 0x4008_5203;
 const RNDRESEEDCRNG: libc::c_ulong = 0x5207;
 
 impl System for Kernel {
-    /// Without root there is no right to set the clock and, outside a capsule, no need to.
     fn set_clock(&self, time: Timestamp) -> io::Result<()> {
-        // SAFETY: geteuid has no preconditions and cannot fail.
-        if unsafe { libc::geteuid() } != 0 {
-            return Ok(());
-        }
         // SAFETY: an all-zero timespec is valid; its padding differs between targets.
         let mut spec: libc::timespec = unsafe { std::mem::zeroed() };
         spec.tv_sec = time.seconds as libc::time_t;
         spec.tv_nsec = time.nanos as libc::c_long;
         // SAFETY: the pointer is to a live timespec, which the kernel only reads.
         check(unsafe { libc::clock_settime(libc::CLOCK_REALTIME, &raw const spec) })
-    }
-
-    fn set_hostname(&self, hostname: &str) -> io::Result<()> {
-        // SAFETY: pointer and length describe one live string, which the kernel only reads.
-        check(unsafe { libc::sethostname(hostname.as_ptr().cast(), hostname.len()) })?;
-        fs::write("/etc/hostname", format!("{hostname}\n"))
-    }
-
-    fn set_machine_id(&self, machine_id: &str) -> io::Result<()> {
-        fs::write("/etc/machine-id", format!("{machine_id}\n"))
     }
 
     /// Two clones of one snapshot hold the same random pool: the seed is what makes them differ, and the reseed
@@ -53,6 +49,20 @@ impl System for Kernel {
         add_entropy(&device, seed)?;
         // SAFETY: the descriptor is open and this request takes no argument.
         check(unsafe { libc::ioctl(device.as_raw_fd(), RNDRESEEDCRNG as _, 0) })
+    }
+
+    fn drop_connections(&self, spared: Option<Ends>) -> io::Result<()> {
+        tcp::drop_outside(spared)
+    }
+
+    fn prepare_identity(&self, identity: &Identity) -> Outcome<Box<dyn Ready>> {
+        Ok(Box::new(Prepared::new(identity)?))
+    }
+}
+
+impl Ready for Prepared {
+    fn take_on(self: Box<Self>) -> Outcome<()> {
+        Prepared::take_on(*self)
     }
 }
 

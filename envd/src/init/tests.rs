@@ -1,24 +1,34 @@
 use std::collections::BTreeMap;
+use std::io;
 
+use super::identity::Identity;
+use super::system::Ready;
 use super::timestamp::Timestamp;
 use super::*;
+use crate::secret::Secret;
 use crate::token::digest;
+
+type Calls = Arc<Mutex<Vec<String>>>;
 
 /// Stands in for the machine: these effects must never reach the computer that runs the tests.
 #[derive(Default)]
 struct Recorder {
-    calls: Arc<Mutex<Vec<String>>>,
-    fails: Option<&'static str>,
+    calls: Calls,
+    fails: Arc<Mutex<Option<&'static str>>>,
 }
 
 impl Recorder {
     fn record(&self, part: &'static str, value: &str) -> io::Result<()> {
-        if self.fails == Some(part) {
-            return Err(io::Error::other("no"));
-        }
-        lock(&self.calls).push(format!("{part}={value}"));
-        Ok(())
+        record(&self.calls, *lock(&self.fails), part, value)
     }
+}
+
+fn record(calls: &Calls, fails: Option<&str>, part: &str, value: &str) -> io::Result<()> {
+    if fails == Some(part) {
+        return Err(io::Error::other("no"));
+    }
+    lock(calls).push(format!("{part}={value}"));
+    Ok(())
 }
 
 impl System for Recorder {
@@ -26,16 +36,30 @@ impl System for Recorder {
         self.record("clock", &time.seconds.to_string())
     }
 
-    fn set_hostname(&self, hostname: &str) -> io::Result<()> {
-        self.record("hostname", hostname)
-    }
-
-    fn set_machine_id(&self, machine_id: &str) -> io::Result<()> {
-        self.record("machine-id", machine_id)
-    }
-
     fn seed_random(&self, seed: &[u8]) -> io::Result<()> {
         self.record("seed", &seed.len().to_string())
+    }
+
+    fn drop_connections(&self, _spared: Option<Ends>) -> io::Result<()> {
+        self.record("connections", "dropped")
+    }
+
+    fn prepare_identity(&self, identity: &Identity) -> Outcome<Box<dyn Ready>> {
+        self.record("prepared", &identity.hostname).map_err(failed("hostname"))?;
+        let name = format!("{} {}", identity.hostname, identity.machine_id);
+        Ok(Box::new(Named { name, calls: Arc::clone(&self.calls), fails: *lock(&self.fails) }))
+    }
+}
+
+struct Named {
+    name: String,
+    calls: Calls,
+    fails: Option<&'static str>,
+}
+
+impl Ready for Named {
+    fn take_on(self: Box<Self>) -> Outcome<()> {
+        record(&self.calls, self.fails, "identity", &self.name).map_err(failed("identity"))
     }
 }
 
@@ -43,65 +67,168 @@ struct Bench {
     initializer: Initializer,
     token: Arc<Token>,
     defaults: Arc<SharedDefaults>,
-    calls: Arc<Mutex<Vec<String>>>,
+    epoch: Arc<AtomicU64>,
+    calls: Calls,
+    fails: Arc<Mutex<Option<&'static str>>>,
 }
 
-fn bench(fails: Option<&'static str>) -> Bench {
-    let recorder = Recorder { fails, ..Recorder::default() };
-    let calls = Arc::clone(&recorder.calls);
-    let token = Arc::new(Token::new(digest(b"old")));
-    let defaults = Arc::new(SharedDefaults::default());
-    let initializer = Initializer::new(Box::new(recorder), Arc::clone(&token), Arc::clone(&defaults));
-    Bench { initializer, token, defaults, calls }
+impl Bench {
+    fn new(in_guest: bool) -> Self {
+        let recorder = Recorder::default();
+        let (calls, fails) = (Arc::clone(&recorder.calls), Arc::clone(&recorder.fails));
+        let token = Arc::new(Token::new(digest(b"boot")));
+        let defaults = Arc::new(SharedDefaults::default());
+        let epoch = Arc::<AtomicU64>::default();
+        let initializer = Initializer::new(
+            Box::new(recorder),
+            in_guest,
+            Arc::clone(&token),
+            Arc::clone(&defaults),
+            Arc::clone(&epoch),
+        );
+        Self { initializer, token, defaults, epoch, calls, fails }
+    }
+
+    fn init(&self, body: &str) -> Outcome<()> {
+        let arrival = Arrival { at: Instant::now(), on: None };
+        self.initializer.apply(Init::parse(body.as_bytes())?, arrival)
+    }
+
+    /// What was done since this was asked last.
+    fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.calls))
+    }
+
+    fn token(&self) -> Option<Secret> {
+        self.token.secret()
+    }
 }
 
-fn accepts(token: &Token, value: &'static str) -> bool {
-    let mut headers = http::HeaderMap::new();
-    headers.insert(crate::token::HEADER, http::HeaderValue::from_static(value));
-    token.accepts(&headers)
+const PLAIN: &str = r#"{"accessToken":"plain","envVars":{"A":"1"},"defaultUser":"root","defaultWorkdir":"/tmp",
+    "timestamp":"2026-01-02T03:04:05.5Z"}"#;
+const ID: &str = "0123456789abcdef0123456789abcdef";
+
+fn resume(epoch: u64) -> String {
+    format!(r#"{{"restoreEpoch":{epoch},"kind":"resume","timestamp":"2026-01-02T03:04:05Z","randomSeed":"AAECAw=="}}"#)
 }
 
-const FULL: &str = r#"{"accessToken":"new","envVars":{"A":"1"},"defaultUser":"root","defaultWorkdir":"/tmp",
-    "timestamp":"2026-01-02T03:04:05.5Z","hostname":"capsule","machineId":"0123456789abcdef0123456789abcdef",
-    "randomSeed":"AAECAw=="}"#;
+fn computer(kind: &str, epoch: u64) -> String {
+    format!(
+        r#"{{"restoreEpoch":{epoch},"kind":"{kind}","timestamp":"2026-01-02T03:04:05Z","randomSeed":"AAECAw==",
+        "hostname":"new","machineId":"{ID}","accessToken":"of-{kind}"}}"#
+    )
+}
 
 #[test]
-fn applies_every_part_and_the_machine_first() {
-    let bench = bench(None);
-    bench.initializer.apply(Init::parse(FULL.as_bytes()).expect("valid")).expect("applied");
-    let expected = ["clock=1767323045", "hostname=capsule", "machine-id=0123456789abcdef0123456789abcdef", "seed=4"];
-    assert_eq!(*lock(&bench.calls), expected);
+fn without_a_kind_what_is_there_is_set_and_the_rest_stays() {
+    let bench = Bench::new(true);
+    bench.init(PLAIN).expect("applied");
+    assert_eq!(bench.calls(), ["clock=1767323045"]);
     let defaults = bench.defaults.get();
     assert_eq!(defaults.envs, BTreeMap::from([("A".to_owned(), "1".to_owned())]));
     assert_eq!(defaults.workdir.as_deref(), Some("/tmp"));
-    assert!(accepts(&bench.token, "new") && !accepts(&bench.token, "old"));
-}
+    assert_eq!(bench.token(), Some(Secret::new(b"plain")));
 
-#[test]
-fn absent_fields_touch_nothing() {
-    let bench = bench(None);
-    bench.initializer.apply(Init::parse(FULL.as_bytes()).expect("valid")).expect("applied");
-    lock(&bench.calls).clear();
-    bench.initializer.apply(Init::parse(b"{}").expect("valid")).expect("applied");
-    assert!(lock(&bench.calls).is_empty());
+    bench.init("{}").expect("applied");
+    assert!(bench.calls().is_empty());
     assert_eq!(bench.defaults.get().envs.len(), 1);
-    assert!(accepts(&bench.token, "new"));
-}
-
-#[test]
-fn the_environment_is_replaced_and_not_merged() {
-    let bench = bench(None);
-    bench.initializer.apply(Init::parse(FULL.as_bytes()).expect("valid")).expect("applied");
-    bench.initializer.apply(Init::parse(br#"{"envVars":{"B":"2"}}"#).expect("valid")).expect("applied");
+    bench.init(r#"{"envVars":{"B":"2"}}"#).expect("applied");
     assert_eq!(bench.defaults.get().envs, BTreeMap::from([("B".to_owned(), "2".to_owned())]));
+    assert_eq!(bench.token(), Some(Secret::new(b"plain")));
 }
 
 #[test]
-fn a_part_that_fails_is_named_and_keeps_the_token() {
-    let bench = bench(Some("machine-id"));
-    let fault = bench.initializer.apply(Init::parse(FULL.as_bytes()).expect("valid")).expect_err("fails");
-    assert_eq!(fault.http_status(), 500);
-    assert!(fault.message.starts_with("machineId: "), "{}", fault.message);
-    assert!(accepts(&bench.token, "old"));
-    assert!(bench.defaults.get().envs.is_empty());
+fn outside_a_guest_nothing_of_the_machine_is_touched() {
+    let bench = Bench::new(false);
+    bench.init(PLAIN).expect("applied");
+    for body in [resume(1), computer("clone", 1), computer("boot", 1)] {
+        let fault = bench.init(&body).expect_err(&body);
+        assert_eq!((fault.kind, fault.message.starts_with("kind: ")), (Kind::Conflict, true));
+    }
+    assert!(bench.calls().is_empty());
+    assert_eq!(bench.token(), Some(Secret::new(b"plain")));
+}
+
+#[test]
+fn a_resume_is_the_same_computer_later() {
+    let bench = Bench::new(true);
+    bench.init(PLAIN).expect("applied");
+    bench.calls();
+    bench.init(&resume(1)).expect("applied");
+    assert_eq!(bench.calls(), ["clock=1767323045", "seed=4", "connections=dropped"]);
+    assert_eq!(bench.token(), Some(Secret::new(b"plain")));
+    assert_eq!(bench.defaults.get().envs.len(), 1);
+}
+
+#[test]
+fn a_clone_is_a_computer_of_its_own_with_nothing_of_what_the_other_was_told() {
+    let bench = Bench::new(true);
+    bench.init(PLAIN).expect("applied");
+    bench.calls();
+    bench.init(&computer("clone", 1)).expect("applied");
+    let identity = format!("identity=new {ID}");
+    let expected = ["clock=1767323045", "seed=4", "prepared=new", "connections=dropped", identity.as_str()];
+    assert_eq!(bench.calls(), expected);
+    assert_eq!(bench.token(), Some(Secret::new(b"of-clone")));
+    let defaults = bench.defaults.get();
+    assert_eq!((defaults.user.as_str(), defaults.workdir, defaults.envs.len()), ("root", None, 0));
+}
+
+#[test]
+fn a_boot_has_no_connections_to_drop() {
+    let bench = Bench::new(true);
+    bench.init(&computer("boot", 1)).expect("applied");
+    let identity = format!("identity=new {ID}");
+    assert_eq!(bench.calls(), ["clock=1767323045", "seed=4", "prepared=new", identity.as_str()]);
+}
+
+#[test]
+fn an_epoch_is_applied_once_and_an_older_one_is_refused() {
+    let bench = Bench::new(true);
+    bench.init(&resume(5)).expect("applied");
+    bench.calls();
+    bench.init(&resume(5)).expect("done already");
+    let fault = bench.init(&resume(4)).expect_err("older");
+    assert_eq!(fault.http_status(), 409);
+    assert!(fault.message.starts_with("restoreEpoch: "), "{}", fault.message);
+    assert!(bench.calls().is_empty());
+    bench.init(&resume(6)).expect("newer");
+    assert_eq!(bench.calls().len(), 3);
+    assert_eq!(bench.epoch.load(Ordering::Relaxed), 6);
+}
+
+#[test]
+fn an_agent_that_takes_over_knows_the_epoch_of_the_last_one() {
+    let bench = Bench::new(true);
+    bench.epoch.store(5, Ordering::Relaxed);
+    bench.init(&resume(5)).expect("done already");
+    assert!(bench.calls().is_empty());
+    assert_eq!(bench.init(&resume(4)).expect_err("older").kind, Kind::Conflict);
+}
+
+#[test]
+fn a_part_that_fails_is_named_and_the_epoch_can_be_repeated() {
+    for (part, named) in [
+        ("clock", "timestamp: "),
+        ("seed", "randomSeed: "),
+        ("prepared", "hostname: "),
+        ("connections", "connections: "),
+        ("identity", "identity: "),
+    ] {
+        let bench = Bench::new(true);
+        bench.init(PLAIN).expect("applied");
+        bench.calls();
+        *lock(&bench.fails) = Some(part);
+        let fault = bench.init(&computer("clone", 2)).expect_err(part);
+        assert_eq!(fault.http_status(), 500);
+        assert!(fault.message.starts_with(named), "{}", fault.message);
+        assert!(!bench.calls().iter().any(|call| call.starts_with("identity")), "{part}");
+        assert_eq!(bench.token(), Some(Secret::new(b"plain")));
+        assert_eq!(bench.defaults.get().envs.len(), 1);
+
+        *lock(&bench.fails) = None;
+        assert_eq!(bench.init(&computer("clone", 1)).expect_err("older").kind, Kind::Conflict);
+        bench.init(&computer("clone", 2)).expect("repeated");
+        assert_eq!(bench.token(), Some(Secret::new(b"of-clone")));
+    }
 }

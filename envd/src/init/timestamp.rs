@@ -1,5 +1,9 @@
 //! RFC 3339 times. Small enough to own; a calendar library would be the larger dependency.
 
+use std::time::Duration;
+
+const NANOS_PER_SECOND: u32 = 1_000_000_000;
+
 /// A moment as `clock_settime` wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timestamp {
@@ -30,6 +34,14 @@ impl Timestamp {
         };
         let seconds = days_since_epoch(year, month, day) * 86_400 + seconds_of_day + second - offset;
         cursor.0.is_empty().then_some(Self { seconds, nanos })
+    }
+
+    /// The moment that is so much later.
+    pub fn plus(self, passed: Duration) -> Self {
+        let nanos = self.nanos + passed.subsec_nanos();
+        let carried = nanos / NANOS_PER_SECOND;
+        let seconds = self.seconds.saturating_add_unsigned(passed.as_secs() + u64::from(carried));
+        Self { seconds, nanos: nanos % NANOS_PER_SECOND }
     }
 }
 
@@ -128,5 +140,12 @@ mod tests {
         ] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn time_passes() {
+        let moment = Timestamp { seconds: -1, nanos: 900_000_000 };
+        assert_eq!(moment.plus(Duration::from_millis(2_300)), Timestamp { seconds: 2, nanos: 200_000_000 });
+        assert_eq!(moment.plus(Duration::ZERO), moment);
     }
 }

@@ -33,7 +33,7 @@ export async function startCapsule(
   const guest = holdings.use(new GuestAgent(machine.guestUrl, snapshot.bootToken));
   const accessToken = randomBytes(32).toString("hex");
   parts.journal.write(request.id, { step: "claim", accessToken });
-  await claim(machine, guest, newIdentity(machine, request.id, accessToken), parts);
+  await claim(machine, guest, newIdentity(machine, "clone", request.id, accessToken), parts);
   undo.move();
   return { holdings, running: { machine, guest } };
 }

@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { WrennError } from "@wrenn/contracts";
@@ -12,18 +13,20 @@ import { fromGuestStatus } from "./guest-error.ts";
 const maxErrorBodyBytes = 64 * 1024;
 const maxMessageBytes = 32 * 1024 * 1024;
 
-/** What a machine becomes when it is claimed. Absent parts stay as they were in the snapshot. */
+/** What a machine is told when it is claimed. */
 export interface GuestIdentity {
   readonly accessToken: string;
-  readonly envVars?: Readonly<Record<string, string>>;
-  readonly defaultUser?: string;
-  readonly hostname?: string;
-  /** 32 hex digits. */
-  readonly machineId?: string;
-  /** Base64, for the kernel's random pool. */
-  readonly randomSeed?: string;
-  /** RFC 3339, for the kernel's clock. */
-  readonly timestamp?: string;
+  /** Of a machine that has a kernel of its own; another one has no more than its token. */
+  readonly computer?: {
+    readonly kind: "boot" | "clone";
+    /** Larger than that of any restore that the machine's memory has seen. */
+    readonly restoreEpoch: number;
+    readonly hostname: string;
+    /** 32 hex digits. */
+    readonly machineId: string;
+    /** Base64, for the kernel's random pool. */
+    readonly randomSeed: string;
+  };
 }
 
 /** The host's connection to one guest agent: processes and files over Connect, bulk bytes over HTTP. */
@@ -51,16 +54,31 @@ export class GuestAgent implements AsyncDisposable {
     return response.statusCode === 204 && typeof version === "string" ? version : undefined;
   }
 
-  /** Makes the machine a computer of its own. From here on only the new token opens it. */
-  async claim(identity: GuestIdentity, signal: AbortSignal): Promise<void> {
-    await this.request({
-      method: "POST",
-      path: "/init",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(identity),
-      signal,
-    });
-    this.#token = identity.accessToken;
+  /**
+   * Makes the machine a computer of its own: after that it has an identity, the time, and only the new token opens it.
+   * @throws {WrennError} `agent_error` when the guest refuses; it is then as it was.
+   */
+  async claim({ accessToken, computer }: GuestIdentity, signal: AbortSignal): Promise<void> {
+    // Read when the connection is there and not before, because a time that has to wait for it is late.
+    const body = function* (): Generator<string> {
+      const time = computer && { timestamp: new Date().toISOString() };
+      yield JSON.stringify({ accessToken, ...computer, ...time });
+    };
+    const headers = { "content-type": "application/json" };
+    try {
+      await this.request({ method: "POST", path: "/init", headers, body: Readable.from(body()), signal });
+    } catch (cause) {
+      if (!(cause instanceof WrennError)) throw cause;
+      throw new WrennError("agent_error", `the guest does not become a computer: ${cause.message}`, {
+        cause,
+      });
+    }
+    this.#token = accessToken;
+  }
+
+  /** Has the guest write back what is dirty and close idle connections, so that a snapshot can be taken. */
+  async prepareSnapshot(signal: AbortSignal): Promise<void> {
+    await this.request({ method: "POST", path: "/snapshot/prepare", signal });
   }
 
   /** One HTTP request to the guest agent. The caller reads the body of the answer, which is a success. */

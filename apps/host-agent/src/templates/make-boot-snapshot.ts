@@ -118,9 +118,9 @@ async function exercise(machine: Machine, bootToken: string, signal: AbortSignal
   await using guest = new GuestAgent(machine.guestUrl, bootToken);
   try {
     const envdVersion = await waitForGuest(guest, machine, bootTimeoutMs, signal);
-    await guest.claim(newIdentity(machine, "capsule", bootToken), signal);
+    await guest.claim(newIdentity(machine, "boot", "capsule", bootToken), signal);
     const kernelVersion = await runInGuest(guest, "uname", ["-r"], signal);
-    await runInGuest(guest, "sync", [], signal);
+    await guest.prepareSnapshot(signal);
     return { envdVersion, kernelVersion: kernelVersion.trim().slice(0, 128) };
   } catch (cause) {
     if (signal.aborted || !(cause instanceof WrennError)) throw cause;
