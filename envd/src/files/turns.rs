@@ -13,7 +13,7 @@ use super::signature::Operation;
 use crate::fault::{Fault, Outcome};
 use crate::reply::{self, BoxError, Reply};
 
-const MAX_TRANSFERS: usize = 64;
+const MAX_TRANSFERS: usize = 32;
 
 /// Downloads and uploads have turns of their own: a client that makes one from the other would wait for itself.
 pub struct Turns {
