@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::cli::{self, Options};
 use crate::holder::Legacy;
 use crate::token::TokenDigest;
-use crate::{guest, holder, log, server};
+use crate::{guest, holder, log, process, server};
 
 /// Threads for blocking work come and go; an idle agent has one thread.
 const MAX_BLOCKING_THREADS: usize = 32;
@@ -53,6 +53,7 @@ pub fn run(options: Options) -> Result<(), String> {
         .enable_all()
         .max_blocking_threads(MAX_BLOCKING_THREADS)
         .thread_keep_alive(BLOCKING_THREAD_IDLE)
+        .on_thread_stop(give_back_memory)
         .build()
         .map_err(|error| format!("runtime: {error}"))?;
     runtime.block_on(serve(options, token))?;
@@ -118,6 +119,12 @@ fn boot_token(option: Option<TokenDigest>) -> Result<TokenDigest, String> {
     })
 }
 
+/// The guest gets back what the work that is over has used. Called when there has been none for a while.
+fn give_back_memory() {
+    // SAFETY: the call takes a number only.
+    unsafe { libc::malloc_trim(0) };
+}
+
 fn prepare_process() {
     std::panic::set_hook(Box::new(|panic| {
         // The place only: a panic's text may quote what a user sent.
@@ -131,6 +138,9 @@ fn prepare_process() {
         libc::mallopt(libc::M_ARENA_MAX, 1);
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE_BUFFER);
         libc::umask(0o022);
+    }
+    if let Err(error) = process::raise_descriptor_limit() {
+        log::error(&format!("RLIMIT_NOFILE: {error}"));
     }
     // Whatever the starter left open is not for the processes that we start.
     // SAFETY: the call takes numbers only; it sets a flag and closes nothing.

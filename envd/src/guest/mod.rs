@@ -9,7 +9,7 @@ mod signal_safe;
 use std::path::Path;
 use std::sync::OnceLock;
 
-pub use placement::Placement;
+pub use placement::{Entry, Placement};
 
 use crate::log;
 
