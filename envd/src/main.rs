@@ -13,6 +13,7 @@ mod filesystem;
 mod guest;
 mod holder;
 mod init;
+mod keepalive;
 mod lock;
 mod log;
 mod metadata;
@@ -22,6 +23,7 @@ mod paths;
 mod process;
 #[allow(clippy::upper_case_acronyms, reason = "generated names follow the protos")]
 mod proto;
+mod random;
 mod reply;
 mod secret;
 mod server;

@@ -4,6 +4,8 @@
 use std::ffi::CString;
 use std::io;
 
+use crate::random;
+
 const PREFIX: &str = ".envd-";
 const SUFFIX: &str = ".part";
 const RANDOM_BYTES: usize = 8;
@@ -25,18 +27,12 @@ const WORDS: [(Purpose, &str); 3] =
 impl Purpose {
     /// A name for this purpose. Random, because a file of this kind may be left from before a crash.
     pub fn new_name(self) -> io::Result<CString> {
-        let mut bytes = [0_u8; RANDOM_BYTES];
-        // SAFETY: pointer and length describe one live buffer; so few bytes come whole or not at all.
-        let length = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-        if length < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        let random: [u8; RANDOM_BYTES] = random::bytes()?;
         let word = WORDS.iter().find(|(purpose, _)| *purpose == self).map_or("", |(_, word)| word);
-        Ok(CString::new(format!("{PREFIX}{word}{:016x}{SUFFIX}", u64::from_ne_bytes(bytes)))?)
+        Ok(CString::new(format!("{PREFIX}{word}{:016x}{SUFFIX}", u64::from_ne_bytes(random)))?)
     }
 
     /// The purpose of a file with this name, if it is a passing one.
-    #[allow(dead_code, reason = "watchers, which come next, ask")]
     pub fn of(name: &[u8]) -> Option<Self> {
         let inner = name.strip_prefix(PREFIX.as_bytes())?.strip_suffix(SUFFIX.as_bytes())?;
         let (purpose, random) =

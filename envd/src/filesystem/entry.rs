@@ -33,6 +33,12 @@ pub fn describe(path: &Path, metadata: &Metadata, names: &Names) -> EntryInfo {
     }
 }
 
+/// How much of a description has no bound of its own.
+pub fn text_bytes(entry: &EntryInfo) -> usize {
+    let metadata: usize = entry.metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
+    entry.name.len() + entry.path.len() + entry.symlink_target.as_deref().map_or(0, str::len) + metadata
+}
+
 fn file_type(metadata: &Metadata) -> FileType {
     match metadata.file_type() {
         kind if kind.is_file() => FileType::FILE_TYPE_FILE,

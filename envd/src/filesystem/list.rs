@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::entry::describe;
+use super::entry::{describe, text_bytes};
 use crate::fault::{Fault, Kind, Outcome};
 use crate::paths;
 use crate::proto::filesystem::EntryInfo;
@@ -64,11 +64,6 @@ impl Listing {
         self.found.push((path.to_owned(), entry));
         Ok(metadata.is_dir())
     }
-}
-
-fn text_bytes(entry: &EntryInfo) -> usize {
-    let metadata: usize = entry.metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
-    entry.name.len() + entry.path.len() + entry.symlink_target.as_deref().map_or(0, str::len) + metadata
 }
 
 fn is_skipped(error: &io::Error) -> bool {

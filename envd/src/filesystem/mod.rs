@@ -5,5 +5,6 @@ mod entry;
 mod list;
 mod relocate;
 mod service;
+mod watch;
 
 pub use service::Service;

@@ -3,11 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use connectrpc::{ConnectError, RequestContext, Response, ServiceRequest, ServiceResult, ServiceStream};
+use connectrpc::{RequestContext, Response, ServiceRequest, ServiceResult, ServiceStream};
+use tokio::sync::Semaphore;
 
-use super::{change, entry, list};
+use super::watch::{Options, Polled, Reader, Watcher};
+use super::{change, entry, list, watch};
 use crate::defaults::SharedDefaults;
-use crate::fault::Outcome;
+use crate::extensions;
+use crate::fault::{Fault, Kind, Outcome};
+use crate::keepalive;
 use crate::paths;
 use crate::proto::filesystem::{
     CreateWatcherRequest, CreateWatcherResponse, Filesystem, GetWatcherEventsRequest, GetWatcherEventsResponse,
@@ -19,11 +23,17 @@ use crate::users::{self, Names, User};
 
 pub struct Service {
     defaults: Arc<SharedDefaults>,
+    /// Places for watchers, taken while there is one.
+    streams: Arc<Semaphore>,
+    polls: Arc<Semaphore>,
+    polled: Polled,
 }
 
 impl Service {
     pub fn new(defaults: Arc<SharedDefaults>) -> Self {
-        Self { defaults }
+        let places = |count| Arc::new(Semaphore::new(count));
+        let (streams, polls) = (places(watch::MAX_STREAMS), places(watch::MAX_POLLED));
+        Self { defaults, streams, polls, polled: Polled::default() }
     }
 
     async fn user(&self, context: &RequestContext) -> Outcome<Arc<User>> {
@@ -41,6 +51,20 @@ impl Service {
         let user = self.user(context).await?;
         let path = paths::resolve("path", path, &user)?;
         users::run_as(&user, move || work(path)).await
+    }
+
+    async fn watcher(
+        &self,
+        context: &RequestContext,
+        path: &str,
+        options: Options,
+        places: &Arc<Semaphore>,
+    ) -> Outcome<Watcher> {
+        let user = self.user(context).await?;
+        let path = paths::resolve("path", path, &user)?;
+        let place = Arc::clone(places).try_acquire_owned();
+        let place = place.map_err(|_| Fault::new(Kind::TooMany, "path: as many watchers as there may be are there"))?;
+        Watcher::open(path, options, user, place).await
     }
 }
 
@@ -97,33 +121,59 @@ impl Filesystem for Service {
 
     async fn watch_dir(
         &self,
-        _: RequestContext,
-        _: ServiceRequest<'_, WatchDirRequest>,
+        context: RequestContext,
+        request: ServiceRequest<'_, WatchDirRequest>,
     ) -> ServiceResult<ServiceStream<WatchDirResponse>> {
-        Err(ConnectError::unimplemented("WatchDir: not supported yet"))
+        let options = Options {
+            recursive: request.recursive,
+            include_entry: request.include_entry,
+            allow_network_mounts: request.allow_network_mounts,
+        };
+        let watcher = self.watcher(&context, request.path, options, &self.streams).await?;
+        let headers = context.headers();
+        let reader = Reader {
+            extensions: extensions::wanted(headers),
+            keepalive: keepalive::interval(headers),
+            deadline: context.deadline(),
+        };
+        Response::stream_ok(watch::events(watcher, reader))
     }
 
     async fn create_watcher(
         &self,
-        _: RequestContext,
-        _: ServiceRequest<'_, CreateWatcherRequest>,
+        context: RequestContext,
+        request: ServiceRequest<'_, CreateWatcherRequest>,
     ) -> ServiceResult<CreateWatcherResponse> {
-        Err(ConnectError::unimplemented("CreateWatcher: not supported yet"))
+        let options = Options {
+            recursive: request.recursive,
+            include_entry: request.include_entry,
+            allow_network_mounts: request.allow_network_mounts,
+        };
+        self.polled.drop_abandoned();
+        let watcher = self.watcher(&context, request.path, options, &self.polls).await?;
+        let watcher_id = self.polled.keep(watcher)?;
+        Response::ok(CreateWatcherResponse { watcher_id, ..CreateWatcherResponse::default() })
     }
 
     async fn get_watcher_events(
         &self,
-        _: RequestContext,
-        _: ServiceRequest<'_, GetWatcherEventsRequest>,
+        context: RequestContext,
+        request: ServiceRequest<'_, GetWatcherEventsRequest>,
     ) -> ServiceResult<GetWatcherEventsResponse> {
-        Err(ConnectError::unimplemented("GetWatcherEvents: not supported yet"))
+        let answer = self.polled.take(request.watcher_id, extensions::wanted(context.headers()))?;
+        Response::ok(GetWatcherEventsResponse {
+            events: answer.events,
+            overflow: answer.overflow,
+            ..GetWatcherEventsResponse::default()
+        })
     }
 
     async fn remove_watcher(
         &self,
         _: RequestContext,
-        _: ServiceRequest<'_, RemoveWatcherRequest>,
+        request: ServiceRequest<'_, RemoveWatcherRequest>,
     ) -> ServiceResult<RemoveWatcherResponse> {
-        Err(ConnectError::unimplemented("RemoveWatcher: not supported yet"))
+        self.polled.remove(request.watcher_id)?;
+        Response::ok(RemoveWatcherResponse::default())
     }
 }

@@ -11,23 +11,11 @@ use super::output::{Item, Lost, Reader};
 use super::source::Source;
 use crate::extensions;
 use crate::fault::{Fault, Kind as FaultKind, Outcome};
+use crate::keepalive;
 use crate::proto::process::process_event::data_event::Output as Piece;
 use crate::proto::process::process_event::gap_event::Reason;
 use crate::proto::process::process_event::{DataEvent, EndEvent, Event as Kind, GapEvent, KeepAlive, StartEvent};
 use crate::proto::process::{OutputStream, ProcessEvent};
-
-const KEEPALIVE_HEADER: &str = "keepalive-ping-interval";
-const DEFAULT_KEEPALIVE: Duration = Duration::from_secs(90);
-const MAX_KEEPALIVE: Duration = Duration::from_secs(3600);
-
-/// The pause after which a silent stream says that it lives: whole seconds in a header, 90 when there is none.
-fn keepalive(headers: &HeaderMap) -> Duration {
-    let asked = headers.get(KEEPALIVE_HEADER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    match asked {
-        None | Some(0) => DEFAULT_KEEPALIVE,
-        Some(seconds) => Duration::from_secs(seconds).min(MAX_KEEPALIVE),
-    }
-}
 
 /// What the client asked of its stream.
 pub struct View {
@@ -40,7 +28,7 @@ pub struct View {
 
 impl View {
     pub fn requested(headers: &HeaderMap) -> Self {
-        Self { extensions: extensions::wanted(headers), keepalive: keepalive(headers), deadline: None }
+        Self { extensions: extensions::wanted(headers), keepalive: keepalive::interval(headers), deadline: None }
     }
 }
 
@@ -134,20 +122,4 @@ fn gap(source: Source, from: u64, to: u64, reason: Lost) -> ProcessEvent {
 
 fn event(kind: impl Into<Kind>) -> ProcessEvent {
     ProcessEvent { event: Some(kind.into()), ..ProcessEvent::default() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_keepalive_interval_is_the_clients_within_reason() {
-        let ask = |value: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(KEEPALIVE_HEADER, http::HeaderValue::from_static(value));
-            keepalive(&headers).as_secs()
-        };
-        assert_eq!(keepalive(&HeaderMap::new()), DEFAULT_KEEPALIVE);
-        assert_eq!((ask("50"), ask("0"), ask("soon"), ask("99999999")), (50, 90, 90, 3600));
-    }
 }

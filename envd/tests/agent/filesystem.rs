@@ -101,12 +101,14 @@ async fn what_cannot_be_is_told() {
         ("ListDir", scratch.join("a"), "invalid_argument"),
         ("ListDir", String::new(), "invalid_argument"),
         ("Stat", "~other/x".into(), "invalid_argument"),
-        ("CreateWatcher", scratch.join("b"), "unimplemented"),
+        ("CreateWatcher", scratch.join("missing"), "not_found"),
+        ("CreateWatcher", scratch.join("a"), "invalid_argument"),
     ] {
         assert_eq!(call(&agent, method, json!({"path": path})).await["code"], code, "{method} {path}");
     }
-    let watch = agent.stream("filesystem.Filesystem/WatchDir", &json!({"path": "/"}), &[]).await.finish().await;
-    assert_eq!(watch.error_code(), "unimplemented");
+    let missing = json!({"path": scratch.join("missing")});
+    let watch = agent.stream("filesystem.Filesystem/WatchDir", &missing, &[]).await.finish().await;
+    assert_eq!(watch.error_code(), "not_found");
 }
 
 #[tokio::test]
