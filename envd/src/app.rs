@@ -27,7 +27,7 @@ use crate::proto::process::ProcessExt;
 use crate::reply::{self, Reply};
 use crate::state::State;
 use crate::token::{Token, TokenDigest};
-use crate::{body, filesystem, process, snapshot, users};
+use crate::{body, cors, filesystem, process, snapshot, users};
 
 const MAX_INIT_BYTES: usize = 4 << 20;
 /// An input message carries at most this much; more goes in several.
@@ -84,11 +84,15 @@ impl App {
 
     /// Answers one request. A panic in a handler is that request's failure only.
     pub async fn handle(&self, request: Request<Incoming>) -> Reply {
-        let is_head = request.method() == Method::HEAD;
+        if let Some(reply) = cors::preflight(&request) {
+            return reply;
+        }
+        let (is_head, is_cross_origin) = (request.method() == Method::HEAD, cors::is_asked(request.headers()));
         let reply = match AssertUnwindSafe(self.route(request)).catch_unwind().await {
             Ok(reply) => reply,
             Err(_) => reply::fault(&Fault::internal("the request failed unexpectedly")),
         };
+        let reply = if is_cross_origin { cors::allow(reply) } else { reply };
         if is_head { reply::without_body(reply) } else { reply }
     }
 

@@ -8,6 +8,7 @@ mod disposition;
 mod download;
 mod form;
 mod gunzip;
+mod gzip;
 mod intake;
 mod opened;
 mod pieces;

@@ -5,16 +5,14 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
-use flate2::{Compress, Compression, FlushCompress, Status};
+use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 
 use super::CHUNK_BYTES;
+use super::gzip::Gzip;
 use super::opened::Content;
 use crate::reply::{Body, BoxError};
-
-const WINDOW_BITS: u8 = 15;
 
 /// The bytes of `range`, or all of them.
 pub fn plain(content: Content, range: Option<Range<u64>>) -> Body {
@@ -29,12 +27,7 @@ pub fn plain(content: Content, range: Option<Range<u64>>) -> Body {
 
 /// All bytes, compressed.
 pub fn gzip(content: Content) -> Body {
-    stream(Gzip {
-        input: Reading::new(content, None),
-        rest: Bytes::new(),
-        // The wire is short and the processor is the user's.
-        compress: Some(Compress::new_gzip(Compression::fast(), WINDOW_BITS)),
-    })
+    stream(Gzip::new(Reading::new(content, None)))
 }
 
 fn within(range: &Range<u64>, length: usize) -> Range<usize> {
@@ -42,7 +35,8 @@ fn within(range: &Range<u64>, length: usize) -> Range<usize> {
     clamp(range.start)..clamp(range.end)
 }
 
-trait Pieces: Send + 'static {
+/// What a body is made of.
+pub trait Pieces: Send + 'static {
     /// The next piece, empty at the end. Blocks.
     fn next(&mut self) -> io::Result<Bytes>;
 }
@@ -104,33 +98,6 @@ impl Pieces for Reading {
     }
 }
 
-struct Gzip {
-    input: Reading,
-    /// What was read and not yet taken in.
-    rest: Bytes,
-    /// `None` when all has come out.
-    compress: Option<Compress>,
-}
-
-impl Pieces for Gzip {
-    fn next(&mut self) -> io::Result<Bytes> {
-        let mut output = Vec::with_capacity(CHUNK_BYTES);
-        while let Some(compress) = self.compress.as_mut().filter(|_| output.is_empty()) {
-            if self.rest.is_empty() {
-                self.rest = self.input.next()?;
-            }
-            let flush = if self.rest.is_empty() { FlushCompress::Finish } else { FlushCompress::None };
-            let before = compress.total_in();
-            let status = compress.compress_vec(&self.rest, &mut output, flush).map_err(io::Error::other)?;
-            self.rest.advance(usize::try_from(compress.total_in() - before).unwrap_or(usize::MAX).min(self.rest.len()));
-            if status == Status::StreamEnd {
-                self.compress = None;
-            }
-        }
-        Ok(output.into())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -162,10 +129,9 @@ mod tests {
     }
 
     fn compressed(content: Content) -> Vec<u8> {
-        let compress = Some(Compress::new_gzip(Compression::fast(), WINDOW_BITS));
-        let gzip = Gzip { input: Reading::new(content, None), rest: Bytes::new(), compress };
+        let gzip = all(Gzip::new(Reading::new(content, None))).expect("read");
         let mut plain = Vec::new();
-        GzDecoder::new(all(gzip).expect("read").as_slice()).read_to_end(&mut plain).expect("gzip");
+        GzDecoder::new(gzip.as_slice()).read_to_end(&mut plain).expect("gzip");
         plain
     }
 

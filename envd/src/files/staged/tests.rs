@@ -1,0 +1,81 @@
+use std::io::Write;
+
+use super::*;
+
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("envd-staged-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("directory");
+        Self(path)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.0).expect("list");
+        entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).expect("removed");
+    }
+}
+
+fn stage(path: &Path, content: &[u8]) -> Staged {
+    let staged = Staged::create(path, &Attributes::default()).map_err(|fault| fault.message).expect("staged");
+    (&*staged.file).write_all(content).expect("written");
+    staged
+}
+
+#[test]
+fn a_new_file_appears_on_commit_with_the_usual_mode() {
+    let directory = Directory::new("new");
+    let path = directory.0.join("a/b/file");
+    let staged = stage(&path, b"content");
+    assert!(!path.exists());
+    staged.commit().expect("committed");
+    assert_eq!(fs::read(&path).expect("read"), b"content");
+    assert_eq!(fs::metadata(&path).expect("stat").permissions().mode() & 0o7777, 0o644);
+    assert_eq!(fs::metadata(directory.0.join("a")).expect("stat").permissions().mode() & 0o7777, 0o755);
+}
+
+#[test]
+fn a_dropped_one_leaves_the_old_file_and_no_other() {
+    let directory = Directory::new("drop");
+    let path = directory.0.join("file");
+    fs::write(&path, b"old").expect("old");
+    drop(stage(&path, b"new"));
+    assert_eq!(fs::read(&path).expect("read"), b"old");
+    assert_eq!(directory.names(), ["file"]);
+}
+
+#[test]
+fn an_existing_file_keeps_its_mode_and_a_link_to_it_stays_a_link() {
+    let directory = Directory::new("mode");
+    let (path, link) = (directory.0.join("file"), directory.0.join("link"));
+    fs::write(&path, b"old").expect("old");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).expect("mode");
+    std::os::unix::fs::symlink("file", &link).expect("link");
+    stage(&link, b"new").commit().expect("committed");
+    assert_eq!(fs::read(&path).expect("read"), b"new");
+    let dangling = directory.0.join("dangling");
+    std::os::unix::fs::symlink("later", &dangling).expect("link");
+    stage(&dangling, b"made").commit().expect("committed");
+    assert_eq!(fs::read(directory.0.join("later")).expect("read"), b"made");
+    assert!(fs::symlink_metadata(&dangling).expect("stat").is_symlink());
+    assert_eq!(fs::metadata(&path).expect("stat").permissions().mode() & 0o7777, 0o750);
+    assert!(fs::symlink_metadata(&link).expect("stat").is_symlink());
+}
+
+#[test]
+fn directories_devices_and_files_as_parents_are_refused() {
+    let directory = Directory::new("refuse");
+    fs::write(directory.0.join("file"), b"").expect("file");
+    for path in [directory.0.clone(), "/".into(), "/dev/null".into(), directory.0.join("file/below")] {
+        let fault = Staged::create(&path, &Attributes::default()).err().expect("refused");
+        assert_eq!(fault.http_status(), 400, "{}", path.display());
+    }
+    assert_eq!(directory.names(), ["file"]);
+}
