@@ -16,6 +16,7 @@ mod record;
 mod request;
 mod retained;
 mod service;
+mod signals;
 mod source;
 mod spawn;
 mod stream;

@@ -110,6 +110,6 @@ pub fn sample(pid: u32, tag: &str) -> Arc<Process> {
     let exited = Arc::new(Flag::default());
     let started_at = std::time::SystemTime::UNIX_EPOCH;
     let about = About { config: ProcessConfig::default(), tag: Some(tag.into()), started_at, adopted: false };
-    let output = Arc::new(Output::new(crate::process::source::PerSource::default(), None));
+    let output = Arc::new(Output::new(Default::default(), None, Arc::default()));
     Arc::new(Process::new(pid, about, Input::new(None, None, Arc::clone(&exited)), output, exited))
 }

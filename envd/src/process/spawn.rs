@@ -15,13 +15,13 @@ use std::process::ExitStatus;
 use std::ptr;
 use std::sync::Arc;
 
+use super::signals::{Blocked, reset_signals};
 use super::{descriptors, terminal};
 use crate::guest::Entry;
 use crate::users::{User, assume_process};
 
 /// Far more than a few system calls need.
 const STACK_BYTES: usize = 32 << 10;
-const MAX_SIGNAL: c_int = 64;
 
 /// What the child becomes. It leads a session and a process group of its own.
 pub struct Image {
@@ -175,42 +175,6 @@ impl Attempt<'_> {
             }
         }
         Err(Failure { step: Step::Program, cause: found })
-    }
-}
-
-/// A program starts with no signal ignored, handled or blocked. First the handlers, which are envd's and would run here
-/// in its memory; nothing is delivered until they are gone.
-fn reset_signals() {
-    // SAFETY: an all-zero sigaction asks for the default; an all-zero set is empty.
-    let (default, none): (libc::sigaction, libc::sigset_t) = unsafe { MaybeUninit::zeroed().assume_init() };
-    for signal in 1..=MAX_SIGNAL {
-        // Two cannot be changed, and libc keeps two for itself.
-        // SAFETY: the pointer is to a live sigaction.
-        unsafe { libc::sigaction(signal, &raw const default, ptr::null_mut()) };
-    }
-    // SAFETY: the pointer is to a live set.
-    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) };
-}
-
-/// Keeps all signals from this thread, and so from the child, while it lives.
-struct Blocked(libc::sigset_t);
-
-impl Blocked {
-    fn all() -> Self {
-        let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-        // SAFETY: sigfillset fills the first set, from which pthread_sigmask fills the second.
-        unsafe {
-            libc::sigfillset(all.as_mut_ptr());
-            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-            Self(before.assume_init())
-        }
-    }
-}
-
-impl Drop for Blocked {
-    fn drop(&mut self) {
-        // SAFETY: the pointer is to a live set.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
     }
 }
 

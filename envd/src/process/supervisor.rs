@@ -16,7 +16,7 @@ use super::exit::end_event;
 use super::flag::Flag;
 use super::input::Input;
 use super::launch::launch;
-use super::output::{Last, Output, Reader};
+use super::output::{Budget, Last, Output, Reader};
 use super::parts::{Parts, Reap, Streams};
 use super::pump::{discard, pump};
 use super::record::Process;
@@ -37,14 +37,15 @@ where
 {
     let (answer, started) = oneshot::channel();
     tokio::spawn(async move {
-        let keeper = Arc::clone(&table);
+        let starts = Arc::clone(&table);
         let launched = blocking(move || {
+            starts.check_room()?;
             let parts = Parts { deadline, ..launch(make()?)? };
             // At once: until then the process is lost with the agent.
-            Ok(keeper.hand_over(parts))
+            Ok(starts.hand_over(parts))
         });
         let life = match launched.await {
-            Ok(parts) => take_in(parts).await,
+            Ok(parts) => take_in(parts, &table.budget).await,
             Err(fault) => Err(fault),
         };
         match life {
@@ -65,7 +66,7 @@ where
 /// Takes over a process that runs already.
 pub async fn adopt(table: Arc<Table>, parts: Parts) -> Outcome<()> {
     let has_ended = parts.has_ended;
-    let life = take_in(parts).await?;
+    let life = take_in(parts, &table.budget).await?;
     if has_ended {
         life.process.let_go();
     }
@@ -88,7 +89,7 @@ struct Life {
 }
 
 /// Brings the descriptors onto the event loop. A process for which that fails is ended.
-async fn take_in(parts: Parts) -> Outcome<Life> {
+async fn take_in(parts: Parts, budget: &Arc<Budget>) -> Outcome<Life> {
     let Parts { pid, pidfd, reap, streams, about, has_ended, deadline, from, progress, kept } = parts;
     let ends = match Ends::register(streams, pidfd, kept.as_ref()) {
         Ok(ends) => ends,
@@ -102,7 +103,7 @@ async fn take_in(parts: Parts) -> Outcome<Life> {
     };
     let exited = Arc::new(Flag::default());
     let input = Input::new(ends.stdin, ends.terminal.as_ref(), Arc::clone(&exited));
-    let output = Arc::new(Output::new(from, progress));
+    let output = Arc::new(Output::new(from, progress, Arc::clone(budget)));
     let process = Arc::new(Process::new(pid, about, input, output, Arc::clone(&exited)));
     Ok(Life { process, ended: ends.ended, reap, deadline, outputs: ends.outputs, exited, kept })
 }

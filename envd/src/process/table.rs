@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::keeping::{Keeper, take_over};
+use super::output::Budget;
 use super::parts::Parts;
 use super::record::Process;
 use super::retained::Retained;
@@ -18,6 +19,9 @@ use crate::log;
 use crate::proto::process::ProcessSelector;
 use crate::proto::process::process_selector::Selector;
 
+/// Processes that run at a time. Each costs the agent descriptors and memory.
+const MAX_RUNNING: usize = 1024;
+
 /// How long processes may take to end after SIGTERM, when envd stops or their time is up, before SIGKILL.
 pub const TERM_GRACE: Duration = Duration::from_secs(2);
 
@@ -26,6 +30,8 @@ pub struct Table {
     count: watch::Sender<usize>,
     /// Nobody, where no holder is.
     keeper: Option<Keeper>,
+    /// For the output of all of them.
+    pub budget: Arc<Budget>,
 }
 
 #[derive(Default)]
@@ -41,7 +47,7 @@ pub struct Key(u64);
 
 impl Table {
     pub fn new(keeper: Option<Keeper>) -> Self {
-        Self { state: Mutex::default(), count: watch::Sender::new(0), keeper }
+        Self { state: Mutex::default(), count: watch::Sender::new(0), keeper, budget: Arc::default() }
     }
 
     /// Goes on with the processes of an agent that has died. One for which that fails is lost, and said so.
@@ -63,6 +69,14 @@ impl Table {
             Some(keeper) => keeper.hand_over(parts),
             None => parts,
         }
+    }
+
+    /// Refuses one more when there are enough.
+    pub fn check_room(&self) -> Outcome<()> {
+        if lock(&self.state).running.len() < MAX_RUNNING {
+            return Ok(());
+        }
+        Err(Fault::new(Kind::TooMany, format!("process: {MAX_RUNNING} run already, which is as many as may")))
     }
 
     pub fn insert(&self, process: Arc<Process>) -> Key {

@@ -136,6 +136,13 @@ async fn a_process_leads_its_own_session_and_group_with_no_foreign_descriptors()
 }
 
 #[tokio::test]
+async fn a_process_starts_with_no_signal_ignored_or_blocked_and_the_usual_limit_of_descriptors() {
+    let agent = Agent::start();
+    let run = agent.sh("grep -E '^Sig(Blk|Ign)' /proc/self/status | cut -f2 | sort -u; ulimit -n").await;
+    assert_eq!(run.out(), "0000000000000000\n1024\n");
+}
+
+#[tokio::test]
 async fn list_shows_what_runs_and_nothing_that_has_ended() {
     let agent = Agent::start();
     let mut request = shell("echo up; read line");

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Output, State};
+use super::Output;
+use super::state::State;
 use crate::fault::{Fault, Kind, Outcome};
 use crate::process::channel::CHUNK_BYTES;
 use crate::process::source::{Offsets, PerSource, Source};

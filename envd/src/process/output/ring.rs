@@ -41,8 +41,8 @@ impl Ring {
         self.bytes.len()
     }
 
-    /// Adds the newest bytes, in place of the oldest when the ring is full.
-    pub fn push(&mut self, sequence: u64, bytes: &[u8]) {
+    /// Adds the newest bytes, in place of the oldest where they would be more than `limit` together.
+    pub fn push(&mut self, sequence: u64, bytes: &[u8], limit: usize) {
         if bytes.is_empty() {
             return;
         }
@@ -53,10 +53,10 @@ impl Ring {
             self.runs.push_back(Run { sequence, start: self.end() });
         }
         // Callers read in pieces far smaller than the ring; were one larger, its end would be kept.
-        let surplus = bytes.len().saturating_sub(RING_BYTES);
-        self.keep_newest(RING_BYTES.saturating_sub(bytes.len()));
+        let surplus = bytes.len().saturating_sub(limit);
+        self.keep_newest(limit.saturating_sub(bytes.len()));
         self.base += surplus as u64;
-        self.reserve(bytes.len() - surplus);
+        self.reserve(bytes.len() - surplus, limit);
         self.bytes.extend(&bytes[surplus..]);
     }
 
@@ -99,12 +99,14 @@ impl Ring {
         copy
     }
 
-    /// By powers of two up to the size of the ring, which the growth of a `VecDeque` would overshoot.
-    fn reserve(&mut self, more: usize) {
+    /// By powers of two up to the limit, which the growth of a `VecDeque` would overshoot.
+    fn reserve(&mut self, more: usize, limit: usize) {
         let needed = self.bytes.len() + more;
         if needed > self.bytes.capacity() {
-            let capacity = needed.next_power_of_two().min(RING_BYTES);
+            let capacity = needed.next_power_of_two().min(limit);
             self.bytes.reserve_exact(capacity - self.bytes.len());
+        } else if self.bytes.capacity() / 2 > limit {
+            self.bytes.shrink_to(limit);
         }
     }
 
@@ -127,7 +129,7 @@ mod tests {
     fn holds_the_newest_and_counts_from_the_start() {
         let mut ring = Ring::new(0);
         for number in 0..40_u8 {
-            ring.push(1, &[number; 32 << 10]);
+            ring.push(1, &[number; 32 << 10], RING_BYTES);
         }
         assert_eq!((ring.base(), ring.end(), ring.len()), (8 << 15, 40 << 15, RING_BYTES));
         assert!(ring.bytes.capacity() <= RING_BYTES);
@@ -135,9 +137,12 @@ mod tests {
         for number in 8..40_u64 {
             assert_eq!(ring.copy(number << 15, 32 << 10), [u8::try_from(number).expect("small"); 32 << 10]);
         }
+        ring.push(1, &[40; 10], 100_000);
+        assert_eq!((ring.len(), ring.copy(ring.end() - 10, 100)), (100_000, vec![40; 10]));
+        assert!(ring.bytes.capacity() < 200_000);
         ring.keep_newest(10);
         ring.shrink();
-        assert_eq!(ring.copy(ring.base(), 100), [39; 10]);
+        assert_eq!(ring.copy(ring.base(), 100), [40; 10]);
         assert!(ring.bytes.capacity() < 100);
     }
 
@@ -146,7 +151,7 @@ mod tests {
         let mut ring = Ring::new(5);
         let mut piece = vec![0; RING_BYTES + 3];
         piece.push(9);
-        ring.push(1, &piece);
+        ring.push(1, &piece, RING_BYTES);
         assert_eq!((ring.base(), ring.len()), (9, RING_BYTES));
         assert_eq!(ring.copy(ring.end() - 1, 10), [9]);
     }
@@ -154,9 +159,9 @@ mod tests {
     #[test]
     fn a_copy_ends_where_another_stream_had_its_turn() {
         let mut ring = Ring::new(100);
-        ring.push(1, b"ab");
-        ring.push(1, b"cd");
-        ring.push(3, b"ef");
+        ring.push(1, b"ab", 100);
+        ring.push(1, b"cd", 100);
+        ring.push(3, b"ef", 100);
         assert_eq!(ring.sequence(100), Some(1));
         assert_eq!(ring.sequence(103), Some(1));
         assert_eq!(ring.sequence(104), Some(3));
@@ -172,7 +177,7 @@ mod tests {
     fn very_many_turns_are_put_together_without_a_loss() {
         let mut ring = Ring::new(0);
         for number in 0..10_000_u64 {
-            ring.push(number, b"x");
+            ring.push(number, b"x", RING_BYTES);
         }
         assert_eq!((ring.runs.len(), ring.len()), (MAX_RUNS, 10_000));
         assert_eq!(ring.copy(0, 100_000).len(), 10_000 - MAX_RUNS + 1);

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::poll;
 
 use super::ring::RING_BYTES;
+use super::state::{TAIL_BYTES, WINDOW_TURNS};
 use super::*;
 use crate::fault::Kind;
 use crate::process::channel::CHUNK_BYTES;
@@ -10,7 +11,7 @@ use crate::process::channel::CHUNK_BYTES;
 const NOTHING: PerSource<Option<u64>> = PerSource([None; 3]);
 
 fn output() -> Arc<Output> {
-    Arc::new(Output::new(PerSource::default(), None))
+    Arc::new(Output::new(PerSource::default(), None, Arc::default()))
 }
 
 fn from(stdout: u64) -> PerSource<Option<u64>> {
@@ -58,7 +59,7 @@ fn the_streams_are_merged_in_the_order_in_which_they_were_read() {
 async fn the_process_waits_for_the_reader_that_started_it_until_that_is_gone() {
     let output = output();
     let mut reader = output.start();
-    output.push(Source::Stdout, &[1; WINDOW_BYTES as usize]);
+    output.push(Source::Stdout, &[1; 256 << 10]);
     output.room(Source::Stderr).await;
     let mut full = Box::pin(output.room(Source::Stdout));
     assert!(poll!(&mut full).is_pending());
@@ -193,7 +194,7 @@ fn what_a_dead_agent_had_read_is_a_gap_of_its_own() {
     let mut positions: PerSource<Position> = PerSource::default();
     positions[Source::Stdout] = Position { read: 100, sent: 60 };
     let progress = Arc::clone(&steps) as Arc<dyn Progress>;
-    let output = Arc::new(Output::new(positions, Some(progress)));
+    let output = Arc::new(Output::new(positions, Some(progress), Arc::default()));
     output.push(Source::Stdout, b"new");
     assert_eq!((steps.0.load(Ordering::Relaxed), steps.1.load(Ordering::Relaxed)), (103, 60));
     let mut reader = output.follow(&NOTHING, true).expect("reader");
@@ -203,4 +204,28 @@ fn what_a_dead_agent_had_read_is_a_gap_of_its_own() {
     assert_eq!(steps.1.load(Ordering::Relaxed), 103);
     let mut plain = output.follow(&NOTHING, false).expect("reader");
     assert_eq!(plain.take(), None);
+}
+
+#[tokio::test]
+async fn when_memory_is_short_rings_are_small_and_the_reader_that_started_it_still_misses_nothing() {
+    let budget = Arc::default();
+    let output = || Arc::new(Output::new(PerSource::default(), None, Arc::clone(&budget)));
+    let many: Vec<_> = (0..40).map(|_| output()).collect();
+    let held = |output: &Arc<Output>| output.lock().rings[Source::Stdout].len();
+    let followed = output();
+    let mut reader = followed.start();
+    followed.push(Source::Stdout, &[7; 200_000]);
+    for output in &many {
+        (0..64).for_each(|_| output.push(Source::Stdout, &[0; CHUNK_BYTES]));
+    }
+    assert_eq!((held(&many[0]), held(&many[39])), (RING_BYTES, 64 << 10));
+    // This one is more than the small window ahead, and as much of it stays as has not been read.
+    assert!(poll!(&mut Box::pin(followed.room(Source::Stdout))).is_pending());
+    followed.push(Source::Stdout, &[7; CHUNK_BYTES]);
+    assert_eq!(drain(&mut reader).0.len(), 200_000 + CHUNK_BYTES);
+
+    drop(many);
+    let again = output();
+    (0..64).for_each(|_| again.push(Source::Stdout, &[0; CHUNK_BYTES]));
+    assert_eq!(held(&again), RING_BYTES);
 }
