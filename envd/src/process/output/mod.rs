@@ -119,4 +119,6 @@ impl Output {
 }
 
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod tests;
