@@ -1,6 +1,7 @@
 import { startPlatform } from "@wrenn/test/support/platform-process";
 import { createSuite } from "./create.ts";
 import { densitySuite } from "./density.ts";
+import { envdSuite } from "./envd.ts";
 import { execSuite } from "./exec.ts";
 import { machineFacts } from "./machine-facts.ts";
 import type { MeasuredPlatform } from "./platform.ts";
@@ -10,6 +11,7 @@ const suites: Readonly<Record<string, (platform: MeasuredPlatform) => Promise<Re
   create: createSuite,
   exec: execSuite,
   density: densitySuite,
+  envd: envdSuite,
 };
 
 const asked = process.argv.slice(2);
