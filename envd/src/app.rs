@@ -27,6 +27,7 @@ use crate::proto::process::ProcessExt;
 use crate::reply::{self, Reply};
 use crate::state::State;
 use crate::token::{Token, TokenDigest};
+use crate::tunnel::{self, Tunnels};
 use crate::{body, cors, filesystem, process, snapshot, users};
 
 const MAX_INIT_BYTES: usize = 4 << 20;
@@ -41,6 +42,7 @@ pub struct App {
     state: Arc<State>,
     files: Files,
     metrics: Arc<Metrics>,
+    tunnels: Tunnels,
     pub connections: Arc<Connections>,
     pub processes: Arc<process::Table>,
     rpc: ConnectRpcService<Router>,
@@ -74,6 +76,7 @@ impl App {
             rpc: ConnectRpcService::new(router).with_limits(limits),
             files: Files::new(Arc::clone(&token), Arc::clone(&defaults)),
             metrics: Arc::default(),
+            tunnels: Tunnels::default(),
             connections: Arc::default(),
             token,
             defaults,
@@ -122,8 +125,12 @@ impl App {
             ("/init", &Method::POST) => self.init(request).await,
             ("/snapshot/prepare", &Method::POST) => snapshot::prepare(&request, &self.connections).await,
             ("/metrics", &Method::GET) => self.metrics(&request).await,
+            (path, &Method::POST) if path.starts_with(tunnel::PREFIX) => self.tunnels.open(request).await,
             ("/envs", &Method::GET) => Ok(reply::json(StatusCode::OK, &json!(self.defaults.get().envs))),
             ("/health" | "/files/compose" | "/init" | "/snapshot/prepare" | "/metrics" | "/envs", method) => {
+                Err(Fault::new(Kind::MethodNotAllowed, format!("method {method} is not allowed here")))
+            }
+            (path, method) if path.starts_with(tunnel::PREFIX) => {
                 Err(Fault::new(Kind::MethodNotAllowed, format!("method {method} is not allowed here")))
             }
             (path, _) => Err(Fault::new(Kind::NotFound, format!("no route {path}"))),

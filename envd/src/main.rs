@@ -32,6 +32,7 @@ mod snapshot;
 mod startup;
 mod state;
 mod token;
+mod tunnel;
 mod users;
 
 use std::process::ExitCode;

@@ -23,6 +23,10 @@ const DRAIN: Duration = Duration::from_secs(3);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// One connection carries all of a host agent's streams, and each process it follows is one.
 const MAX_STREAMS: u32 = 4096;
+/// How far a client may be ahead of what becomes of its bytes: in one stream, and in all of a connection. So many fit
+/// into the latter that streams which stand still do not hold up the others.
+const STREAM_WINDOW: u32 = 128 << 10;
+const CONNECTION_WINDOW: u32 = 32 << 20;
 
 /// Serves until `stop` resolves, then lets open answers end within [`DRAIN`].
 pub async fn serve(listener: TcpListener, app: Arc<App>, stop: impl Future<Output = ()>) {
@@ -63,7 +67,11 @@ fn connection(stream: TcpStream, app: Arc<App>) {
     // No timeout for headers: hyper's also closes idle kept-alive connections, and a client that sends its next
     // request at that moment loses it. Only the host reaches this port; keepalive probes find dead peers.
     builder.http1().header_read_timeout(None);
-    builder.http2().max_concurrent_streams(MAX_STREAMS);
+    builder
+        .http2()
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
     tokio::spawn(async move {
         let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
         loop {

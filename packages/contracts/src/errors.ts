@@ -25,6 +25,8 @@ export const errorCatalogue = {
   internal_error: { status: 500, retryable: false },
   /** The host agent failed in a way that is not the caller's doing. */
   agent_error: { status: 502, retryable: true },
+  /** Nothing takes connections on the port of the capsule. */
+  port_closed: { status: 502, retryable: true },
   /** The host agent cannot be reached. */
   host_unavailable: { status: 503, retryable: true },
   database_unavailable: { status: 503, retryable: true },

@@ -1,4 +1,4 @@
-import { Readable } from "node:stream";
+import { type Duplex, Readable } from "node:stream";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { WrennError } from "@wrenn/contracts";
@@ -8,6 +8,7 @@ import { GuardedSessions } from "@wrenn/daemon";
 import { type Dispatcher, Pool } from "undici";
 import { boundedText } from "../bounded-text.ts";
 import { fromGuestStatus } from "./guest-error.ts";
+import { openTunnel } from "./tunnel.ts";
 
 /** Longest error body, and longest message, that is read from a guest: it may send anything. */
 const maxErrorBodyBytes = 64 * 1024;
@@ -87,6 +88,11 @@ export class GuestAgent implements AsyncDisposable {
     const response = await this.#http.request({ ...options, headers });
     if (response.statusCode < 300) return response;
     throw fromGuestStatus(response.statusCode, await boundedText(response.body, maxErrorBodyBytes));
+  }
+
+  /** A connection to a TCP port of the guest, see {@link openTunnel}. */
+  async openTunnel(port: number, signal: AbortSignal): Promise<Duplex> {
+    return await openTunnel(this.#sessions, port, { "x-access-token": this.#token }, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
