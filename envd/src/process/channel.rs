@@ -63,7 +63,16 @@ impl Channel {
 
     /// Waits until something can be written, and writes that much.
     pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.fd.async_io(Interest::WRITABLE, |fd| write(fd, bytes)).await
+        loop {
+            let mut guard = self.fd.writable().await?;
+            let hung_up = guard.ready().is_write_closed();
+            match guard.try_io(|fd| write(fd.get_ref(), bytes)) {
+                Ok(result) => return result,
+                // A full terminal that no process has open any more: it says that it is ready, for ever, and takes nothing.
+                Err(_) if hung_up => return Err(io::ErrorKind::BrokenPipe.into()),
+                Err(_) => {}
+            }
+        }
     }
 
     /// `WouldBlock` when nothing can be written.

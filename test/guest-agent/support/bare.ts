@@ -31,8 +31,10 @@ export async function startBare(
   const digest = createHash("sha256").update(token).digest("hex");
   const asRoot = process.getuid?.() === 0;
   const agent = spawn(
-    "unshare",
+    "setpriv",
     [
+      // A worker of the test runner that is killed disposes of nothing.
+      ...["--pdeathsig", "KILL", "unshare"],
       ...(asRoot ? [] : ["--user", "--map-root-user"]),
       ...["--mount", "--uts", "--net", "--ipc", "--pid", "--fork", "--kill-child"],
       ...["setpriv", `--bounding-set=${withheld}`, init, root, process.env.WRENN_ENVD_BIN ?? builtEnvd()],
