@@ -71,6 +71,21 @@ eachTarget((guest) => {
     expect(await guest().output("ls -A /mnt/tiny; cat /mnt/tiny/old; umount /mnt/tiny")).toBe("old\nold");
   });
 
+  test("it ends with the client, and leaves what was there", async ({ skip }) => {
+    skip(guest().options.target === "capsule", "its disk has no room for what takes long enough");
+    await guest().output("mkdir -p /var/tmp/long; truncate -s 8G /var/tmp/long/part");
+    const body = JSON.stringify({ source_paths: ["/var/tmp/long/part"], destination: "/var/tmp/long/whole" });
+    const leaving = new AbortController();
+    const answer = guest().fetch("/files/compose", { method: "POST", body, signal: leaving.signal });
+    const names = (count: number) =>
+      `until [ "$(ls -A /var/tmp/long | wc -l)" = ${count} ]; do sleep 0.02; done`;
+    await guest().output(names(2));
+    leaving.abort();
+    await expect(answer).rejects.toThrow();
+    await guest().output(names(1));
+    expect(await guest().output("ls -A /var/tmp/long; rm -r /var/tmp/long")).toBe("part\n");
+  });
+
   test("it is done with the rights of the user, to whom the file belongs", async ({ skip }) => {
     skip(!guest().options.otherUsers, "without root there is none");
     await put(guest(), "/home/user/part", "part");
