@@ -53,7 +53,7 @@ impl Channel {
 
     /// Waits for something to read, which `sink` is given.
     pub async fn read(&self, sink: &impl Sink) -> io::Result<Read> {
-        self.fd.async_io(Interest::READABLE, |fd| read(fd, sink)).await
+        self.when_ready(Interest::READABLE, |fd| read(fd, sink)).await
     }
 
     /// `WouldBlock` when there is nothing to read.
@@ -63,21 +63,32 @@ impl Channel {
 
     /// Waits until something can be written, and writes that much.
     pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            let mut guard = self.fd.writable().await?;
-            let hung_up = guard.ready().is_write_closed();
-            match guard.try_io(|fd| write(fd.get_ref(), bytes)) {
-                Ok(result) => return result,
-                // A full terminal that no process has open any more: it says that it is ready, for ever, and takes nothing.
-                Err(_) if hung_up => return Err(io::ErrorKind::BrokenPipe.into()),
-                Err(_) => {}
-            }
-        }
+        self.when_ready(Interest::WRITABLE, |fd| write(fd, bytes)).await
     }
 
     /// `WouldBlock` when nothing can be written.
     pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
         write(self.fd.get_ref(), bytes)
+    }
+
+    /// A channel whose other side is closed counts as ready for ever. A terminal then takes no more than it has room for,
+    /// so a call that would still block fails: waiting would be a loop without end.
+    async fn when_ready<T>(
+        &self,
+        interest: Interest,
+        mut call: impl FnMut(&OwnedFd) -> io::Result<T>,
+    ) -> io::Result<T> {
+        loop {
+            let mut guard = self.fd.ready(interest).await?;
+            let ready = guard.ready();
+            match guard.try_io(|fd| call(fd.get_ref())) {
+                Ok(result) => return result,
+                Err(_) if ready.is_read_closed() || ready.is_write_closed() => {
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     /// How much there is to read in a pipe.
@@ -137,5 +148,27 @@ fn retrying(mut call: impl FnMut() -> isize) -> io::Result<usize> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::terminal::{self, Size};
+
+    #[tokio::test]
+    async fn writing_to_a_terminal_that_nobody_has_open_ends() {
+        let user = crate::users::find("root").expect("/etc/passwd").expect("root");
+        let (master, slave) = terminal::open(Size { cols: 80, rows: 24 }, &user).expect("terminal");
+        let channel = Channel::both(master, None).expect("channel");
+        drop(slave);
+        // Far more than a terminal holds.
+        for _ in 0..1000 {
+            if let Err(error) = channel.write(&[b'x'; 4096]).await {
+                assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+                return;
+            }
+        }
+        panic!("it takes everything");
     }
 }
