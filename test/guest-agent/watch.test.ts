@@ -1,6 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { FileType } from "@wrenn/contracts/filesystem";
 import { expect, test } from "vitest";
+import { mountFuse } from "./support/fuse.ts";
 import type { Guest } from "./support/guest.ts";
 import { codeOf } from "./support/refusal.ts";
 import { scratchDirectory } from "./support/scratch.ts";
@@ -131,5 +132,21 @@ eachTarget((guest) => {
     expect(await refused("")).toBe(Code.InvalidArgument);
     skip(!guest().options.otherUsers, "without root there is one user");
     expect(await refused(`${path}/locked`, "user")).toBe(Code.PermissionDenied);
+  });
+
+  test("a file system of the network is refused, unless the client knows", async ({ skip }) => {
+    await using stack = new AsyncDisposableStack();
+    const path = await scratchDirectory(guest());
+    await guest().output(`mkdir -p ${path}/far ${path}/near`);
+    skip(!(await mountFuse(stack, guest(), `${path}/far`)), "this guest has no FUSE");
+    expect(await guest().output(`stat -f -c %T ${path}/far`)).toBe("fuseblk\n");
+    const far = { path: `${path}/far` };
+    expect(await codeOf(Watching.start(guest(), far.path))).toBe(Code.InvalidArgument);
+    expect(await codeOf(guest().filesystem.createWatcher(far))).toBe(Code.InvalidArgument);
+    await using _ = await Watching.start(guest(), far.path, { allowNetworkMounts: true });
+    // One below the directory is left out.
+    await using watching = await Watching.start(guest(), path, { recursive: true });
+    await guest().output(`: >${path}/near/file`);
+    await watching.sees("CREATE near/file");
   });
 });

@@ -24,6 +24,7 @@ pub fn relocate(source: &Path, destination: &Path) -> Outcome<()> {
     let at_source = |error: io::Error| fault("source", source, &error);
     let at_destination = |error: io::Error| fault("destination", destination, &error);
     refuse_inside(source, destination)?;
+    refuse_occupied(source, destination).map_err(at_destination)?;
     let staged = Staged(beside(destination).map_err(at_destination)?);
     replicate::replicate(source, &staged.0)?;
     // What is removed below must be on disk at its new place first.
@@ -59,6 +60,19 @@ fn refuse_inside(source: &Path, destination: &Path) -> Outcome<()> {
             Err(Fault::invalid("destination: is inside the source"))
         }
         // Whatever does not resolve fails again below, with its own message.
+        _ => Ok(()),
+    }
+}
+
+/// The last rename would refuse these as well, after all the work.
+fn refuse_occupied(source: &Path, destination: &Path) -> io::Result<()> {
+    let (Ok(source), Ok(occupant)) = (fs::symlink_metadata(source), fs::symlink_metadata(destination)) else {
+        return Ok(());
+    };
+    match (source.is_dir(), occupant.is_dir()) {
+        (true, false) => Err(io::ErrorKind::NotADirectory.into()),
+        (false, true) => Err(io::ErrorKind::IsADirectory.into()),
+        (true, true) if fs::read_dir(destination)?.next().is_some() => Err(io::ErrorKind::DirectoryNotEmpty.into()),
         _ => Ok(()),
     }
 }
