@@ -7,6 +7,8 @@ mod batch;
 mod inotify;
 mod mounts;
 mod polled;
+#[cfg(test)]
+mod replay;
 mod reported;
 mod scan;
 mod stream;
