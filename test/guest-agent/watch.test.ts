@@ -1,6 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { FileType } from "@wrenn/contracts/filesystem";
 import { expect, test } from "vitest";
+import { Followed } from "./support/followed.ts";
 import { mountFuse } from "./support/fuse.ts";
 import type { Guest } from "./support/guest.ts";
 import { codeOf } from "./support/refusal.ts";
@@ -115,11 +116,24 @@ eachTarget((guest) => {
 
   test("a silent stream says that it lives, and ends when its time is over", async () => {
     const path = await scratchDirectory(guest());
-    const headers = { "keepalive-ping-interval": "1" };
-    const watching = await Watching.start(guest(), path, {}, {}, { headers, timeoutMs: 3_000 });
+    // As a header of our own, because the client would keep the time by itself.
+    const headers = { "keepalive-ping-interval": "1", "connect-timeout-ms": "3000" };
+    const watching = await Watching.start(guest(), path, {}, {}, { headers });
     await watching.until(({ keepalives }) => keepalives > 0);
     expect(await watching.over).toBe(Code.DeadlineExceeded);
     expect(watching.lines).toEqual([]);
+  });
+
+  test("a stream with always something to tell ends when its time is over, too", async () => {
+    const path = await scratchDirectory(guest());
+    const headers = { "connect-timeout-ms": "1000" };
+    const watching = await Watching.start(guest(), path, {}, {}, { headers });
+    const process = { cmd: "/bin/sh", args: ["-c", `cd ${path}; : >a; while mv a b && mv b a; do :; done`] };
+    const busy = new Followed(guest().processes.start({ process, stdin: false }));
+    expect(await watching.over).toBe(Code.DeadlineExceeded);
+    expect(watching.events.length).toBeGreaterThan(0);
+    await guest().output(`rm -rf ${path}`);
+    await busy.ended;
   });
 
   test("what cannot be watched is refused", async ({ skip }) => {

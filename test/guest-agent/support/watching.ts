@@ -94,5 +94,4 @@ export class Watching implements AsyncDisposable {
 
 export interface WatchOptions {
   readonly headers?: Record<string, string>;
-  readonly timeoutMs?: number;
 }

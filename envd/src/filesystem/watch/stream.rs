@@ -56,6 +56,11 @@ pub fn events(
 impl Following {
     async fn next(&mut self) -> Outcome<Event> {
         loop {
+            // Asked each time, because where enough happens there is never anything to wait for.
+            let left = self.reader.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Err(Fault::new(Kind::DeadlineExceeded, "the time for watching is over"));
+            }
             match self.pending.pop_front() {
                 Some(Item::Event(event)) => return Ok(event.into()),
                 Some(Item::Overflow) if self.reader.extensions => return Ok(OverflowEvent::default().into()),
@@ -65,23 +70,15 @@ impl Following {
             if let Some(fault) = self.over.take() {
                 return Err(fault);
             }
-            if !self.wait().await? {
-                return Ok(KeepAlive::default().into());
+            let pause = left.map_or(self.reader.keepalive, |left| left.min(self.reader.keepalive));
+            match timeout(pause, self.watcher.ready()).await {
+                Ok(ready) => ready?,
+                Err(_) if left == Some(pause) => continue,
+                Err(_) => return Ok(KeepAlive::default().into()),
             }
             let news = self.watcher.take().await?;
             self.pending.extend(news.items);
             self.over = news.over;
-        }
-    }
-
-    /// Whether something has happened, or else the client has to hear that the stream lives.
-    async fn wait(&self) -> Outcome<bool> {
-        let left = self.reader.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let pause = left.map_or(self.reader.keepalive, |left| left.min(self.reader.keepalive));
-        match timeout(pause, self.watcher.ready()).await {
-            Ok(ready) => ready.map(|()| true),
-            Err(_) if left == Some(pause) => Err(Fault::new(Kind::DeadlineExceeded, "the time for watching is over")),
-            Err(_) => Ok(false),
         }
     }
 }
