@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::task::coop::consume_budget;
 
 use crate::holder::KeptFile;
 
@@ -78,6 +79,8 @@ impl Channel {
         interest: Interest,
         mut call: impl FnMut(&OwnedFd) -> io::Result<T>,
     ) -> io::Result<T> {
+        // One that is always ready must leave others their turn.
+        consume_budget().await;
         loop {
             let mut guard = self.fd.ready(interest).await?;
             let ready = guard.ready();

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::task::coop::consume_budget;
 
 use super::channel::Channel;
 use super::flag::Flag;
@@ -101,6 +102,7 @@ impl Input {
 
     async fn write_all(&self, channel: &Channel, mut bytes: &[u8]) -> std::io::Result<()> {
         while !bytes.is_empty() {
+            consume_budget().await;
             let written = match channel.write_now(bytes) {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     let _blocked = Blocked::new(&self.blocked);

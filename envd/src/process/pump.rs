@@ -21,13 +21,13 @@ const TERMINAL_HOLDS: usize = 1 << 20;
 /// Takes in the stream until it is closed, or until [`GRACE`] after the process has exited: then something else still
 /// holds it, which is answered with true. What the process itself wrote is taken in either case.
 pub async fn pump(channel: &Channel, source: Source, output: &Output, exited: &Flag) -> bool {
-    let into = Into { output, source };
+    let intake = Intake { output, source };
     loop {
         output.room(source).await;
         tokio::select! {
             biased;
             () = exited.until_set() => break,
-            read = channel.read(&into) => match read {
+            read = channel.read(&intake) => match read {
                 Ok(Read::Bytes(_)) => {}
                 Ok(Read::Closed) | Err(_) => return false,
             },
@@ -38,12 +38,12 @@ pub async fn pump(channel: &Channel, source: Source, output: &Output, exited: &F
 
 /// Pipes and terminals keep order, so what the process wrote is in front of whatever its descendants write now.
 async fn drain(channel: &Channel, source: Source, output: &Output) -> bool {
-    let into = Into { output, source };
+    let intake = Intake { output, source };
     let deadline = Instant::now() + GRACE;
     let mut owed = if source == Source::Pty { TERMINAL_HOLDS } else { channel.queued() };
     while owed > 0 {
         output.room(source).await;
-        match channel.read_now(&into) {
+        match channel.read_now(&intake) {
             Ok(Read::Bytes(length)) => owed = owed.saturating_sub(length),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => owed = 0,
             Ok(Read::Closed) | Err(_) => return false,
@@ -51,7 +51,7 @@ async fn drain(channel: &Channel, source: Source, output: &Output) -> bool {
     }
     while Instant::now() < deadline {
         output.room(source).await;
-        match timeout_at(deadline, channel.read(&into)).await {
+        match timeout_at(deadline, channel.read(&intake)).await {
             Ok(Ok(Read::Bytes(_))) => {}
             Ok(Ok(Read::Closed) | Err(_)) => return false,
             Err(_) => break,
@@ -65,12 +65,12 @@ pub async fn discard(channel: Arc<Channel>) {
     while let Ok(Read::Bytes(_)) = channel.read(&Nowhere).await {}
 }
 
-struct Into<'a> {
+struct Intake<'a> {
     output: &'a Output,
     source: Source,
 }
 
-impl Sink for Into<'_> {
+impl Sink for Intake<'_> {
     fn begin(&self) {
         self.output.begin(self.source);
     }
