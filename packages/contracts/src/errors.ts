@@ -44,6 +44,9 @@ export const errorCatalogue = {
   image_corrupt: { status: 503, retryable: false },
   port_in_use: { status: 503, retryable: false },
   host_disk_full: { status: 503, retryable: true },
+  host_memory_full: { status: 503, retryable: true },
+  /** A snapshot that is not what was saved: truncated, damaged, or of another base. It is never started. */
+  snapshot_corrupt: { status: 503, retryable: false },
   /** A file of the agent's journal that cannot be read, or that a newer agent wrote. */
   journal_unreadable: { status: 503, retryable: false },
 } as const satisfies Record<string, { status: number; retryable: boolean }>;

@@ -1,0 +1,49 @@
+import { createHash, type Hash } from "node:crypto";
+import { type FileHandle, open, rm } from "node:fs/promises";
+import { type DiffHeader, encodeHeader } from "./diff-format.ts";
+
+/**
+ * Writes a memory diff to a new file, and waits until it is on the disk. A file that could not be completed is removed.
+ *
+ * @param pages the contents of the header's runs, in pieces of any size; each piece is used until the next is asked for.
+ */
+export async function writeDiff(
+  path: string,
+  header: DiffHeader,
+  pages: Iterable<Buffer> | AsyncIterable<Buffer>,
+  signal: AbortSignal,
+): Promise<void> {
+  await using file = await open(path, "wx", 0o600);
+  try {
+    const hash = createHash("sha256");
+    await append(file, encodeHeader(header), hash);
+    let bytes = 0;
+    for await (const piece of pages) {
+      signal.throwIfAborted();
+      await append(file, piece, hash);
+      bytes += piece.length;
+    }
+    if (bytes !== header.runs.bytes)
+      throw new RangeError(`${bytes} bytes of pages, not ${header.runs.bytes}`);
+    await writeAll(file, hash.digest());
+    await file.sync();
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  }
+}
+
+/** The checksum is computed while the disk works. */
+async function append(file: FileHandle, piece: Buffer, hash: Hash): Promise<void> {
+  const written = writeAll(file, piece);
+  hash.update(piece);
+  await written;
+}
+
+async function writeAll(file: FileHandle, piece: Buffer): Promise<void> {
+  let done = 0;
+  while (done < piece.length) {
+    const { bytesWritten } = await file.write(piece, done, piece.length - done);
+    done += bytesWritten;
+  }
+}
