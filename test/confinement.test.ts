@@ -65,12 +65,12 @@ describe("the process of a machine", () => {
     expect(await readlink(`/proc/${pid}/ns/net`)).not.toBe(await readlink(`/proc/${otherPid}/ns/net`));
     expect(
       (await readdir(`/proc/${pid}/root`)).filter((name) => !/^(s?bin|libx?\d*)$/.test(name)).sort(),
-    ).toEqual(["dev", "etc", "proc", "usr"]);
+    ).toEqual(["dev", "etc", "handover", "proc", "usr"]);
     const writable = (await readFile(`/proc/${pid}/mounts`, "utf8"))
       .split("\n")
       .filter((line) => / rw[, ]/.test(line))
       .map((line) => line.split(" ")[1]);
-    expect(writable).toEqual(["/proc"]);
+    expect(writable.sort()).toEqual(["/handover", "/proc"]);
   });
 
   test("has limits", async () => {
@@ -90,6 +90,8 @@ describe("the process of a machine", () => {
     const kinds = regular.map((file) => file.replace(/ .*\/(?=[^/]+\/[^/]+$)/, " "));
     expect(kinds.filter((kind) => !kind.endsWith("/memory")).sort()).toEqual([
       expect.stringMatching(/^r \w+\/rootfs\.ext4$/),
+      // Its template's, and its own: it gives up writing that one when it is frozen.
+      expect.stringMatching(/^r layers\/\w+\.qcow2$/),
       expect.stringMatching(/^r layers\/\w+\.qcow2$/),
       expect.stringMatching(/^rw layers\/\w+\.qcow2$/),
       expect.stringMatching(/^w \w+\/qemu\.log$/),
@@ -111,6 +113,8 @@ const attempts: [string, () => string, RegExp][] = [
   ["opens the memory image for writing by its path", () => `: >> ${memory}`, /nonexistent|No such file/],
   ["writes to its own root", () => ": > /file", /Read-only/],
   ["writes to a program of the host", () => ": >> /usr/bin/env", /Permission denied/],
+  ["looks for what other machines are handed", () => "ls /handover", /Permission denied/],
+  ["leaves something where files are handed over", () => ": > /handover/file", /Permission denied/],
   ["makes a device", () => "mknod /dev/vda b 254 0", /Read-only/],
   ["looks at another machine", () => `ls /proc/${otherPid}`, /No such file/],
   ["looks at the agent's supervisor", () => "ls /proc/1/root", /No such file/],

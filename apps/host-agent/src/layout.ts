@@ -11,6 +11,8 @@ export interface Layout {
   readonly snapshots: string;
   /** Disk layers, each at its final path from birth. */
   readonly layers: string;
+  /** Empty but while a machine opens a file in it; on the file system of the layers. */
+  readonly handover: string;
   /** Run directories of machines: sockets and logs, gone with the machine. */
   readonly machines: string;
   /** What the agent is doing to each capsule. */
@@ -37,6 +39,7 @@ export function layoutOf(root: string): Layout {
     images: join(root, "images"),
     snapshots: join(root, "snapshots"),
     layers: join(root, "layers"),
+    handover: join(root, "handover"),
     machines: join(root, "machines"),
     journal: join(root, "journal"),
     hostToken: join(root, "host-token"),

@@ -62,11 +62,12 @@ async function adopt(record: CapsuleRecord, holdings: Holdings, parts: HostParts
 
 /** A machine that runs and cannot be reached is as good as ended: it is, when its holdings are let go of. */
 async function adoptMachine(record: CapsuleRecord, parts: HostParts): Promise<Machine | undefined> {
-  const { process, guestUrl } = record;
-  if (!process || !guestUrl) return undefined;
+  const { process, guestUrl, diskPath, slotIndex } = record;
+  if (!process || !guestUrl || !diskPath) return undefined;
   const runDir = join(parts.layout.machines, record.id);
   try {
-    return await parts.vmm.adopt({ process, guestUrl, runDir }, parts.signal);
+    const slot = slotIndex === undefined ? undefined : slotOf(slotIndex);
+    return await parts.vmm.adopt({ process, guestUrl, runDir, ownLayers: [diskPath], slot }, parts.signal);
   } catch (err) {
     parts.signal.throwIfAborted();
     parts.logger.error({ err, pid: process.pid }, "a machine does not answer to its monitor");

@@ -8,7 +8,7 @@ import { runInGuest } from "../guest/run-in-guest.ts";
 import { Journal } from "../journal/journal.ts";
 import { type Layout, layoutOf, makeDirectories } from "../layout.ts";
 import { AgentMetrics } from "../metrics/metrics.ts";
-import { isRunning } from "../processes/identity.ts";
+import { endProcess, isRunning } from "../processes/identity.ts";
 import { ChangeLog } from "../reports/change-log.ts";
 import { BootSnapshots } from "../templates/boot-snapshots.ts";
 import { TemplateStore } from "../templates/template-store.ts";
@@ -173,9 +173,9 @@ describe("a restart of the agent", () => {
     process.kill(first.machine?.process.pid ?? 0, "SIGKILL");
     await first.machine?.exited;
     await expect.poll(() => first.state).toBe("error");
-    const pid = second.machine?.process.pid ?? 0;
+    const ending = second.machine?.process;
     await capsules[Symbol.asyncDispose]();
-    process.kill(pid, "SIGKILL");
+    if (ending) await endProcess(ending);
     await restart();
     expect(capsules.list().map(({ state, reason }) => [state, reason])).toEqual([
       ["error", "vmm_exited"],

@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { newId, WrennError } from "@wrenn/contracts";
@@ -56,7 +56,8 @@ async function prepare(
     holdings.hold({ step: "slot", index: taken.index }, "slot", () => slots.release(taken));
     slot = taken;
   }
-  return { id, runDir, diskPath, size, slot, snapshot: snapshot.machine };
+  const tokenSha256 = createHash("sha256").update(snapshot.bootToken).digest("hex");
+  return { id, runDir, diskPath, size, slot, tokenSha256, snapshot: snapshot.machine };
 }
 
 async function startMachine(spec: RestoreSpec, holdings: Holdings, parts: HostParts): Promise<Machine> {

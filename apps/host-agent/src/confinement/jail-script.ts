@@ -1,6 +1,8 @@
+import { handoverName } from "./handover.ts";
+
 /**
  * Makes the inside of a {@link Jail}, in a mount namespace of its own; then says so and waits for the end of its
- * input. `/tmp` serves as a mount point only because every host has it: the mount is seen by nobody else.
+ * input. `$1` is the directory of the host that it shows, or empty. `/tmp` serves as a mount point only because every host has it: the mount is seen by nobody else.
  *
  * The old root is put on top of the new one and taken off again: https://man7.org/linux/man-pages/man2/pivot_root.2.html
  * Options of /proc: https://docs.kernel.org/filesystems/proc.html#mount-options (per mount since Linux 5.8).
@@ -9,6 +11,8 @@ export const jailScript = `
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 options=nosuid,noexec,size=64k,mode=755
 mount --make-rprivate /
+# Opened here: it may be below /tmp.
+if [ -n "$1" ]; then exec 3< "$1"; fi
 mount -t tmpfs -o "$options" jail /tmp
 cd /tmp
 mkdir usr dev dev/net etc proc
@@ -31,6 +35,13 @@ done
 if [ -f /etc/ld.so.cache ]; then
   : > etc/ld.so.cache
   read_only etc/ld.so.cache ,noexec
+fi
+
+if [ -n "$1" ]; then
+  mkdir ${handoverName}
+  mount -c --bind /proc/self/fd/3 ${handoverName}
+  mount -o remount,bind,nosuid,nodev,noexec ${handoverName}
+  exec 3<&-
 fi
 
 mknod -m 666 dev/null c 1 3

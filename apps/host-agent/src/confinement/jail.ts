@@ -8,8 +8,8 @@ import { jailScript } from "./jail-script.ts";
 
 /**
  * What machines see of this host: a mount namespace whose root has programs and libraries, read-only, four devices,
- * and a `/proc` that shows a user its own processes. All machines of an agent share it: there is nothing in it to
- * share, as each is a user of its own and nothing can be written.
+ * a `/proc` that shows a user its own processes, and a directory in which the agent hands them files. All machines of
+ * an agent share it: there is nothing in it to share, as each is a user of its own.
  *
  * The agent holds the namespaces by descriptors, so nothing is pinned and nothing is left after a crash. Machines that
  * run hold them too: those of an earlier life stay in the jail of that life.
@@ -26,10 +26,14 @@ export class Jail implements AsyncDisposable {
     this.#handles = handles;
   }
 
-  /** @throws {WrennError} `host_unavailable` when this host lets the agent make no such namespace. */
-  static async open(signal: AbortSignal): Promise<Jail> {
+  /**
+   * @param handoverDir absolute path of the one directory of the host's that machines see, with what is in it then.
+   * @throws {WrennError} `host_unavailable` when this host lets the agent make no such namespace.
+   */
+  static async open(handoverDir: string | undefined, signal: AbortSignal): Promise<Jail> {
     await using stack = new AsyncDisposableStack();
-    const maker = spawn("unshare", ["--mount", "--ipc", "--", "/bin/sh", "-euc", jailScript], {
+    const script = ["/bin/sh", "-euc", jailScript, "jail", handoverDir ?? ""];
+    const maker = spawn("unshare", ["--mount", "--ipc", "--", ...script], {
       env: { PATH: process.env.PATH },
       stdio: ["pipe", "pipe", "pipe"],
       signal,

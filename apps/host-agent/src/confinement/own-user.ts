@@ -1,6 +1,6 @@
 import type { CapsuleSize } from "@wrenn/contracts";
 import type { Command } from "./confine.ts";
-import type { Confiner, Place } from "./confiner.ts";
+import type { Confiner, HandedOver, Place } from "./confiner.ts";
 
 /**
  * What an agent that is not root can do: its machines run as its own user and see what it sees. They cannot gain
@@ -18,6 +18,11 @@ export class OwnUser implements Confiner {
       file: "prlimit",
       args: [...limits, "setpriv", "--no-new-privs", "--", program.file, ...program.args],
     };
+  }
+
+  /** They see what the agent sees. */
+  async handOver(path: string): Promise<HandedOver> {
+    return { path, [Symbol.asyncDispose]: async () => {} };
   }
 
   async release(): Promise<void> {}

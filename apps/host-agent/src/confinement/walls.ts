@@ -1,7 +1,8 @@
 import type { CapsuleSize } from "@wrenn/contracts";
 import { Cgroups } from "./cgroups.ts";
 import { type Command, confine } from "./confine.ts";
-import type { Confiner, Place } from "./confiner.ts";
+import type { Confiner, HandedOver, Place } from "./confiner.ts";
+import { Handover } from "./handover.ts";
 import { Jail } from "./jail.ts";
 
 /**
@@ -11,6 +12,16 @@ import { Jail } from "./jail.ts";
 const maxTasks = 256;
 const maxOpenFiles = 256;
 
+export interface WallsOptions {
+  /** Tells this agent from another on the same machine. */
+  readonly instance: string;
+  /**
+   * Directory of this agent alone, on the file system of the machines' disks, through which files reach machines that
+   * run. Without one, none do.
+   */
+  readonly handoverDir?: string;
+}
+
 /** Memory of a monitor beside its guest's: translated code, buffers, page tables. */
 const overheadMib = 256;
 
@@ -18,28 +29,31 @@ const overheadMib = 256;
 export class Walls implements Confiner {
   readonly missing: readonly string[];
   readonly #jail: Jail;
+  readonly #handover: Handover | undefined;
   readonly #cgroups: Cgroups | undefined;
   readonly #stack: AsyncDisposableStack;
 
   private constructor(
     jail: Jail,
+    handover: Handover | undefined,
     cgroups: Awaited<ReturnType<typeof Cgroups.open>>,
     stack: AsyncDisposableStack,
   ) {
     this.#jail = jail;
+    this.#handover = handover;
     this.#cgroups = cgroups instanceof Cgroups ? cgroups : undefined;
     this.missing =
       cgroups instanceof Cgroups ? [] : [`no limits on memory and processors: ${cgroups.unavailable}`];
     this.#stack = stack;
   }
 
-  /** @param instance tells this agent from another on the same machine. */
-  static async open(instance: string, signal: AbortSignal): Promise<Walls> {
+  static async open({ instance, handoverDir }: WallsOptions, signal: AbortSignal): Promise<Walls> {
     await using stack = new AsyncDisposableStack();
-    const jail = stack.use(await Jail.open(signal));
+    const handover = handoverDir === undefined ? undefined : await Handover.open(handoverDir);
+    const jail = stack.use(await Jail.open(handoverDir, signal));
     const cgroups = await Cgroups.open(instance);
     if (cgroups instanceof Cgroups) stack.use(cgroups);
-    return new Walls(jail, cgroups, stack.move());
+    return new Walls(jail, handover, cgroups, stack.move());
   }
 
   async confine(program: Command, place: Place, size: CapsuleSize, fileBytes: number): Promise<Command> {
@@ -49,6 +63,11 @@ export class Walls implements Confiner {
     const limits = { fileBytes, threads: maxTasks, openFiles: maxOpenFiles };
     const { uid, namespacePath } = place;
     return confine(program, { uid, namespacePath, jail: this.#jail, limits, cgroup });
+  }
+
+  async handOver(path: string, place: Place, access: "read" | "write"): Promise<HandedOver> {
+    if (!this.#handover) throw new RangeError("these walls have no directory to hand files over in");
+    return await this.#handover.handOver(path, place, access);
   }
 
   async release(place: Place): Promise<void> {

@@ -1,5 +1,8 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import type { Duplex, Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -22,7 +25,7 @@ let stack: AsyncDisposableStack;
 let walls: Walls;
 beforeEach(async () => {
   stack = new AsyncDisposableStack();
-  walls = stack.use(await Walls.open(`walls-${process.pid}`, signal));
+  walls = stack.use(await Walls.open({ instance: `walls-${process.pid}` }, signal));
   slot = { ...slotOf(--index), namespacePath: "/proc/self/ns/net" };
 });
 afterEach(() => stack.disposeAsync());
@@ -71,7 +74,7 @@ test("what is started is the program itself, found by its user", async () => {
 });
 
 test("walls of an earlier life hold what is in them, and new ones do not disturb it", async () => {
-  const earlier = stack.use(await Walls.open(`walls-earlier-${process.pid}`, signal));
+  const earlier = stack.use(await Walls.open({ instance: `walls-earlier-${process.pid}` }, signal));
   const { file, args } = await earlier.confine(
     { file: "sh", args: ["-c", "read x; ls /"] },
     slot,
@@ -86,4 +89,41 @@ test("walls of an earlier life hold what is in them, and new ones do not disturb
   child.stdin.end("\n");
   expect((await output).split("\n")).toEqual(expect.arrayContaining(["dev", "proc", "usr"]));
   expect(await output).not.toContain("root");
+});
+
+test("a file that is handed over can be opened by the one machine, as long as it is", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "wrenn-walls-"));
+  stack.defer(() => rm(dir, { recursive: true }));
+  const handoverDir = join(dir, "handover");
+  const open = stack.use(await Walls.open({ instance: `walls-open-${process.pid}`, handoverDir }, signal));
+  const run = async (place: NetworkSlot, line: string) => {
+    const { file, args } = await open.confine({ file: "sh", args: ["-c", line] }, place, size, fileBytes);
+    const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const [stdout, stderr] = await Promise.all([
+      text(child.stdout),
+      text(child.stderr),
+      once(child, "close"),
+    ]);
+    return stdout + stderr;
+  };
+  const path = join(dir, "layer");
+  await writeFile(path, "contents\n", { mode: 0o600 });
+  const other = { ...slotOf(--index), namespacePath: "/proc/self/ns/net" };
+  {
+    await using handed = await open.handOver(path, slot, "read");
+    expect(await run(slot, `cat ${handed.path}`)).toBe("contents\n");
+    expect(await run(slot, `echo more >> ${handed.path}`)).toMatch(/Permission denied/);
+    expect(await run(other, `cat ${handed.path}`)).toMatch(/Permission denied/);
+    expect(await run(slot, `ls ${dirname(handed.path)}`)).toMatch(/Permission denied/);
+    expect(await run(slot, `: > ${dirname(handed.path)}/new; ln ${handed.path} /handover/x`)).not.toMatch(
+      /^$/,
+    );
+  }
+  await using handed = await open.handOver(path, slot, "write");
+  expect(await run(slot, `echo more >> ${handed.path}; cat ${handed.path}`)).toBe("contents\nmore\n");
+  await handed[Symbol.asyncDispose]();
+  expect(await run(slot, `cat ${handed.path}`)).toMatch(/No such file/);
+  expect(await readdir(handoverDir)).toEqual([]);
+  expect(await stat(path)).toMatchObject({ uid: 0, gid: 0, nlink: 1 });
+  expect((await stat(path)).mode & 0o777).toBe(0o600);
 });

@@ -48,7 +48,7 @@ async function probeQemu(version: string, options: MachineProbe): Promise<Findin
 async function openWalls({ layout, signal }: MachineProbe): Promise<Confiner | Finding> {
   if (process.getuid?.() !== 0) return new OwnUser();
   try {
-    return await Walls.open(probeInstance(layout), signal);
+    return await Walls.open({ instance: probeInstance(layout) }, signal);
   } catch (error) {
     if (!(error instanceof WrennError)) throw error;
     const cure = "run as root, outside a container or in a privileged one";

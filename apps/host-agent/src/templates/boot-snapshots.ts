@@ -71,7 +71,6 @@ async function openSnapshot(dir: string, manifest: BootManifest): Promise<BootSn
     machine: {
       memoryPath: join(dir, parts.memory),
       deviceStatePath: join(dir, parts.deviceState),
-      emptyLayerPath: join(dir, parts.emptyLayer),
       diskLayers: manifest.diskLayers,
     },
     bootToken: await readFile(join(dir, parts.bootToken), "utf8"),

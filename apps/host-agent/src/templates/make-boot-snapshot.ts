@@ -25,7 +25,6 @@ const diskReserveMib = 64;
 export const parts = {
   memory: "memory",
   deviceState: "device-state",
-  emptyLayer: "empty-layer",
   bootToken: "boot-token",
 } as const;
 
@@ -63,7 +62,6 @@ export async function makeBootSnapshot(
   const machine = stack.use(await vmm.boot(spec, signal));
   const versions = await exercise(machine, bootToken, signal);
   await machine.saveAndEnd();
-  await vmm.makeLayer({ path: spec.diskPath, format: "qcow2" }, join(partial, parts.emptyLayer), signal);
 
   await writeFileAtomic(join(partial, parts.bootToken), bootToken);
   const manifest = manifestOf(subject, spec, vmm, versions);

@@ -27,7 +27,8 @@ export async function openVmm({ config, layout, stack, logger, signal }: VmmOpti
   if (config.vmm === "simulated") return new SimulatedDriver(config.envdBinary);
   const version = await qemuVersion();
   const isRoot = process.getuid?.() === 0;
-  const confiner = stack.use(isRoot ? await Walls.open(instanceOf(layout.root), signal) : new OwnUser());
+  const walls = { instance: instanceOf(layout.root), handoverDir: layout.handover };
+  const confiner = stack.use(isRoot ? await Walls.open(walls, signal) : new OwnUser());
   for (const sentence of confiner.missing) logger.warn(sentence);
   const accelerator = await chooseAccelerator(
     config.vmm,

@@ -1,6 +1,7 @@
 import type { CapsuleSize } from "@wrenn/contracts";
 import type { NetworkSlot } from "../network/slot.ts";
 import type { ProcessIdentity } from "../processes/identity.ts";
+import type { FreezeOptions, Frozen } from "./frozen.ts";
 
 /** A virtual machine monitor: one interface, and one conformance suite that every driver passes. */
 export interface Vmm {
@@ -11,8 +12,11 @@ export interface Vmm {
   /** Whether a machine needs a network slot, or brings a network of its own: one without privileges, or this host's. */
   readonly network: "slot" | "passt" | "none";
 
-  /** Makes an empty copy-on-write layer on top of another one. */
-  makeLayer(below: DiskLayer, path: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Copies what the upper layers of a disk hold into one new layer on top of the others, so that chains stay short. The
+   * layers are only read.
+   */
+  flatten(spec: FlattenSpec, signal: AbortSignal): Promise<void>;
   /** Boots a kernel. The caller snapshots the machine and throws it away; nobody works in it. */
   boot(spec: BootSpec, signal: AbortSignal): Promise<Machine>;
   /**
@@ -33,6 +37,8 @@ export interface MachineSpec {
   /** Path at which the machine's own disk layer is made; removed by the caller. */
   readonly diskPath: string;
   readonly size: CapsuleSize;
+  /** Largest size that the disk is ever grown to, in bytes; absent when it keeps the size that it has. */
+  readonly maxDiskBytes?: number | undefined;
   /** Present exactly when the driver's `network` is `slot`. */
   readonly slot: NetworkSlot | undefined;
 }
@@ -51,6 +57,8 @@ export interface BootSpec extends MachineSpec {
 
 export interface RestoreSpec extends MachineSpec {
   readonly snapshot: MachineSnapshot;
+  /** Hex digest of the token that opens the guest in the snapshot: a driver whose guests have no memory is told. */
+  readonly tokenSha256: string;
 }
 
 /** What is known of a machine that runs already. */
@@ -58,14 +66,18 @@ export interface AdoptSpec {
   readonly process: ProcessIdentity;
   readonly guestUrl: string;
   readonly runDir: string;
+  /** Paths of its own layers: the one that it was started with, then those that freezes were given. */
+  readonly ownLayers: readonly string[];
+  readonly slot: NetworkSlot | undefined;
 }
 
 /** A stopped machine on disk. Immutable, shared by every machine restored from it. */
 export interface MachineSnapshot {
+  /** The whole memory; of a freeze, what `mergeMemory` made. */
   readonly memoryPath: string;
   readonly deviceStatePath: string;
-  /** An empty layer on top of the disk, copied for each machine: quicker than making one. */
-  readonly emptyLayerPath: string;
+  /** Of a freeze, as its save answered it. */
+  readonly deviceStateSha256?: string | undefined;
   /** The disk, lowest layer first: the raw image, then the layers on top of it. */
   readonly diskLayers: readonly DiskLayer[];
 }
@@ -75,6 +87,19 @@ export interface DiskLayer {
   readonly format: "raw" | "qcow2";
 }
 
+export interface FlattenSpec {
+  /** Names the work in errors. */
+  readonly id: string;
+  /** A directory of this work alone; it exists and is removed by the caller. */
+  readonly runDir: string;
+  /** Lowest first. */
+  readonly layers: readonly DiskLayer[];
+  /** How many of them, from the bottom, stay as they are. */
+  readonly kept: number;
+  /** The new layer is made here. What is there when this fails is of no use. */
+  readonly path: string;
+}
+
 /** How a machine ended. Of one that was adopted, neither code nor signal is known: only its parent learns them. */
 export interface MachineExit {
   readonly code: number | null;
@@ -82,6 +107,9 @@ export interface MachineExit {
   /** Last lines that the monitor wrote. */
   readonly lastWords: string;
 }
+
+/** The host's disk has no room for what the guest writes: it is stopped, and has not noticed. */
+export type Halt = "host_disk_full";
 
 /** A running machine: it outlives this agent. Disposing of it kills it and waits until it is gone. */
 export interface Machine extends AsyncDisposable {
@@ -95,6 +123,33 @@ export interface Machine extends AsyncDisposable {
   readonly started: Promise<void>;
   /** Resolves once, when the machine has ended for whatever reason. */
   readonly exited: Promise<MachineExit>;
+  /**
+   * Paths of its own layers, which stand on those of its snapshot: the one that it was started with, then one for each
+   * live freeze. It writes the last.
+   */
+  readonly ownLayers: readonly string[];
+  /** Why the VMM has stopped the guest by itself; undefined while it runs. */
+  readonly halt: Halt | undefined;
+  /** Calls the listener whenever the VMM stops the guest by itself, until what it returns is disposed of. */
+  onHalt(listener: (halt: Halt) => void): Disposable;
+  /** Lets a guest that was halted go on. When the cause is still there, it halts again. */
+  goOn(): Promise<void>;
+  /** Bytes of memory that the guest has changed since it was restored: what a freeze has to save, as of now. */
+  dirtyBytes(): Promise<number>;
+  /**
+   * Stops the guest and takes hold of its devices, its memory and its disk in one moment. A freeze that fails leaves
+   * the guest running; {@link ownLayers} says whether its next layer is in use all the same.
+   *
+   * @throws {WrennError} `host_memory_full` when there is more to copy than may be; `host_disk_full` when it is halted.
+   */
+  freeze(options: FreezeOptions, signal: AbortSignal): Promise<Frozen>;
+  /**
+   * Copies what its other own layers hold into the one that it writes, while it runs; then that is the only one of its
+   * own. The others stay for whoever stands on them. Not while it is being frozen. Work that is aborted changes nothing.
+   */
+  shortenDisk(signal: AbortSignal): Promise<void>;
+  /** Grows the disk, up to its {@link MachineSpec.maxDiskBytes}. The guest's kernel notices; its file system does not. */
+  resizeDisk(bytes: number): Promise<void>;
   /** Stops a booted guest, completes the snapshot at the paths of its {@link BootSpec}, and ends the machine. */
   saveAndEnd(): Promise<void>;
   /** Last lines of the guest's console, for a machine that does not answer. */

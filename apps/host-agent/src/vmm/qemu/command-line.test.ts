@@ -1,19 +1,19 @@
 import { expect, test } from "vitest";
-import { type CommandLineSpec, commandLine } from "./command-line.ts";
+import { type CommandLineSpec, commandLine, flattenCommandLine } from "./command-line.ts";
 
 const spec: CommandLineSpec = {
   id: "machine",
   accelerator: "tcg",
   size: { vcpus: 2, memoryMib: 512 },
-  memory: { fd: 5, access: "private" },
+  memory: { access: "private" },
   netdev: "user",
   disk: [
     { fd: 6, format: "raw" },
     { fd: 7, format: "qcow2" },
-    { fd: 8, format: "qcow2" },
+    { fd: 8, readFd: 9, format: "qcow2" },
   ],
 };
-const boot = { kernelFd: 9, initramfsFd: 10, kernelArgs: "quiet", consoleFd: 11 };
+const boot = { kernelFd: 10, initramfsFd: 11, kernelArgs: "quiet", consoleFd: 12 };
 
 /** The values of an option, in order. */
 function valuesOf(args: string[], option: string): string[] {
@@ -41,16 +41,19 @@ test("a boot and its restores have the same devices in the same order", () => {
 
 test("a restored guest cannot write the shared memory image through its mapping", () => {
   expect(memoryOf(commandLine(spec))).toMatchObject({ share: false });
-  expect(memoryOf(commandLine({ ...spec, memory: { fd: 5, access: "shared" }, boot })).share).toBe(true);
+  expect(memoryOf(commandLine({ ...spec, memory: { access: "shared" }, boot })).share).toBe(true);
 });
 
 test("a QEMU that can do with less gets a memory image that it cannot write at all", () => {
-  const args = commandLine({ ...spec, memory: { fd: 5, access: "private-read-only" } });
+  const args = commandLine({ ...spec, memory: { access: "private-read-only" } });
   expect(memoryOf(args)).toMatchObject({ share: false, readonly: true, rom: "off" });
 });
 
-test("no path of this host is in the arguments", () => {
-  const paths = commandLine({ ...spec, boot }).flatMap((arg) => arg.match(/\/[\w/.-]+/g) ?? []);
+test.each([
+  ["a machine", commandLine({ ...spec, boot })],
+  ["a disk alone", flattenCommandLine("flatten", spec.disk)],
+])("no path of this host is in the arguments for %s", (_name, args) => {
+  const paths = args.flatMap((arg) => arg.match(/\/[\w/.-]+/g) ?? []);
   expect(paths.filter((path) => !/^\/dev\/(fdset\/\d+|urandom)$|^\/proc\/self\/fd\/\d+$/.test(path))).toEqual(
     [],
   );

@@ -1,13 +1,15 @@
 import type { CapsuleSize } from "@wrenn/contracts";
 import { guestMac } from "../../network/addresses.ts";
-import type { DiskLayer } from "../vmm.ts";
+import { diskArguments, diskNode, fdset, handedOver, type OpenLayer } from "./disk-nodes.ts";
 
 /**
  * Descriptors that the process inherits: first the socket on which its monitor listens, then the device state that is
- * read or written, then every other file in any order. It opens nothing by path, for it sees none of our paths.
+ * read or written and the memory, then every other file in any order. It opens nothing by path, for it sees none of our
+ * paths.
  */
 export const monitorFd = 3;
 export const stateFd = 4;
+export const memoryFd = 5;
 
 /** The device state as the monitor's commands name it. */
 export const savedStatePath = fdset(stateFd);
@@ -24,13 +26,17 @@ const translationCacheMib = 32;
 
 const consoleBytes = 64 * 1024;
 
+const monitor = [
+  ...["-chardev", `socket,id=monitor,fd=${monitorFd},server=on,wait=off`],
+  ...["-mon", "chardev=monitor,mode=control"],
+];
+
 export interface CommandLineSpec {
   /** Tells an operator whose process this is. */
   readonly id: string;
   readonly accelerator: Accelerator;
   readonly size: CapsuleSize;
   readonly memory: {
-    readonly fd: number;
     /**
      * `shared` while a snapshot is made: what the guest writes reaches the file. `private` for its clones.
      * `private-read-only` too, where QEMU is content with a descriptor that cannot write (8.2 and newer).
@@ -40,7 +46,7 @@ export interface CommandLineSpec {
   /** Value of `-netdev`, without the id. */
   readonly netdev: string;
   /** Lowest layer first; the last one is the machine's own. */
-  readonly disk: readonly { readonly fd: number; readonly format: DiskLayer["format"] }[];
+  readonly disk: readonly OpenLayer[];
   /** Absent when the machine is restored: the kernel is in the snapshot's memory. */
   readonly boot?:
     | undefined
@@ -65,15 +71,14 @@ export function commandLine(spec: CommandLineSpec): string[] {
     ...processorOf(spec.accelerator),
     ...["-smp", String(vcpus), "-m", `${memoryMib}M`],
     ...["-object", json({ "qom-type": "memory-backend-file", id: "ram", ...memoryOf(spec) })],
-    ...spec.disk.flatMap(({ fd }) => handedOver(fd)),
-    ...["-blockdev", json(blockNode(spec.disk, false))],
-    ...["-device", "virtio-blk-device,drive=disk"],
+    ...diskArguments(spec.disk),
+    // The guest of a host whose disk is full waits for space; it is told of every other error.
+    ...["-device", `virtio-blk-device,drive=${diskNode},werror=enospc,rerror=report`],
     ...["-netdev", `${spec.netdev},id=net`],
     ...["-device", `virtio-net-device,netdev=net,mac=${guestMac}`],
     ...["-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-device,rng=rng"],
     ...["-chardev", consoleOf(spec), "-serial", "chardev:console"],
-    ...["-chardev", `socket,id=monitor,fd=${monitorFd},server=on,wait=off`],
-    ...["-mon", "chardev=monitor,mode=control"],
+    ...monitor,
     // A guest that reboots has ended: its capsule says so instead of starting over.
     "-no-reboot",
     ...["-sandbox", sandbox],
@@ -116,13 +121,13 @@ export function probeCommandLine(spec: ProbeCommandLineSpec): string[] {
   ];
 }
 
-/** Makes a descriptor known to QEMU's own opener, which dups it where the name of its set is given as a path. */
-function handedOver(fd: number): string[] {
-  return ["-add-fd", `fd=${fd},set=${fd}`];
-}
-
-function fdset(fd: number): string {
-  return `/dev/fdset/${fd}`;
+/** Arguments of a QEMU that has a disk and no machine. */
+export function flattenCommandLine(id: string, disk: readonly OpenLayer[]): string[] {
+  return [
+    ...["-name", id, "-machine", "none", "-nodefaults", "-no-user-config", "-display", "none"],
+    ...diskArguments(disk),
+    ...[...monitor, "-sandbox", sandbox],
+  ];
 }
 
 /** A file for the parts of QEMU that know no descriptor sets. It is opened anew, so its mode must let the user. */
@@ -143,24 +148,9 @@ function consoleOf({ boot }: CommandLineSpec): string {
 function memoryOf({ memory, size }: CommandLineSpec): Record<string, unknown> {
   return {
     size: size.memoryMib * 1024 * 1024,
-    "mem-path": inherited(memory.fd),
+    "mem-path": inherited(memoryFd),
     share: memory.access === "shared",
     ...(memory.access === "private-read-only" ? { readonly: true, rom: "off" } : {}),
-  };
-}
-
-/** Explicit nodes for the whole chain: no format is ever probed from what a guest wrote, no path in it followed. */
-function blockNode(layers: CommandLineSpec["disk"], readOnly: boolean): Record<string, unknown> {
-  const top = layers.at(-1);
-  if (!top) throw new RangeError("a disk has at least one layer");
-  const below = layers.slice(0, -1);
-  return {
-    driver: top.format,
-    ...(readOnly ? {} : { "node-name": "disk" }),
-    "read-only": readOnly,
-    discard: "unmap",
-    file: { driver: "file", filename: fdset(top.fd), "read-only": readOnly },
-    ...(below.length > 0 ? { backing: blockNode(below, true) } : {}),
   };
 }
 

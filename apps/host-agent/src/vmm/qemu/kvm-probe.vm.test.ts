@@ -22,7 +22,7 @@ beforeEach(async () => {
   stack.defer(() => rm(dir, { recursive: true }));
   cachePath = join(dir, "cache", "kvm-probe.json");
   const kernel = await findKernel(join(inject("imagesDir"), "kernels"));
-  const confiner = stack.use(await Walls.open(`probe-${process.pid}`, signal));
+  const confiner = stack.use(await Walls.open({ instance: `probe-${process.pid}` }, signal));
   options = { binary: qemuBinary, qemuVersion: "7.2", kernel, confiner, signal };
 });
 afterEach(() => stack.disposeAsync());

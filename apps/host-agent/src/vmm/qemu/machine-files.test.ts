@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { BootSpec, RestoreSpec } from "../vmm.ts";
-import { stateFd } from "./command-line.ts";
+import { memoryFd } from "./command-line.ts";
 import { openBootFiles, openRestoreFiles } from "./machine-files.ts";
 
 const made = new Date("2026-01-01T00:00:00Z");
@@ -23,10 +23,10 @@ beforeEach(async () => {
   }
   restoreSpec = {
     ...{ id: "m", runDir: dir, diskPath: path("disk"), size: { vcpus: 1, memoryMib: 256 }, slot: undefined },
+    tokenSha256: "",
     snapshot: {
       memoryPath: path("memory"),
       deviceStatePath: path("device-state"),
-      emptyLayerPath: path("empty-layer"),
       diskLayers: [{ path: path("rootfs"), format: "raw" }],
     },
   };
@@ -34,18 +34,21 @@ beforeEach(async () => {
 afterEach(() => stack.disposeAsync());
 
 test("a restored machine gets its files in a known order, and may have to write its own disk alone", async () => {
-  const { files, memory, disk, largestBytes } = await openRestoreFiles(restoreSpec, true);
+  const { files, disk, largestBytes } = await openRestoreFiles(restoreSpec, 1024, true);
   stack.use(files);
-  expect(files.stdio).toHaveLength(4);
-  expect([memory.fd, ...disk.map(({ fd }) => fd)]).toEqual([stateFd + 1, stateFd + 2, stateFd + 3]);
+  expect(files.stdio).toHaveLength(5);
+  expect(disk).toEqual([
+    { fd: memoryFd + 1, format: "raw" },
+    { fd: memoryFd + 2, readFd: memoryFd + 3, format: "qcow2" },
+  ]);
   expect(largestBytes).toBeLessThan(128 * 1024 * 1024);
 });
 
 test("a memory image can be written only where QEMU insists on it", async () => {
   const memoryMode = async () => (await stat(restoreSpec.snapshot.memoryPath)).mode & 0o777;
-  stack.use((await openRestoreFiles(restoreSpec, false)).files);
+  stack.use((await openRestoreFiles(restoreSpec, 1024, false)).files);
   expect(await memoryMode()).toBe(0o666);
-  stack.use((await openRestoreFiles(restoreSpec, true)).files);
+  stack.use((await openRestoreFiles(restoreSpec, 1024, true)).files);
   expect(await memoryMode()).toBe(0o444);
 });
 
@@ -53,7 +56,7 @@ test("a memory image that was changed after it was made is not restored", async 
   await using memory = await open(restoreSpec.snapshot.memoryPath, "r+");
   await memory.write("x", 0);
   await memory.sync();
-  await expect(openRestoreFiles(restoreSpec, false)).rejects.toMatchObject({
+  await expect(openRestoreFiles(restoreSpec, 1024, false)).rejects.toMatchObject({
     code: "image_corrupt",
     message: expect.stringContaining("was changed after it was made"),
   });

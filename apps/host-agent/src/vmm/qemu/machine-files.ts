@@ -2,8 +2,10 @@ import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { WrennError } from "@wrenn/contracts";
 import { InheritedFiles } from "../../confinement/inherited-files.ts";
-import type { BootSpec, DiskLayer, RestoreSpec } from "../vmm.ts";
-import { type CommandLineSpec, monitorFd, stateFd } from "./command-line.ts";
+import { checkDeviceState } from "../device-state.ts";
+import type { BootSpec, RestoreSpec } from "../vmm.ts";
+import { type CommandLineSpec, memoryFd, monitorFd, stateFd } from "./command-line.ts";
+import type { OpenLayer } from "./disk-nodes.ts";
 
 /** The files of a machine, open for its process, and their numbers there. */
 export interface MachineFiles extends Pick<CommandLineSpec, "memory" | "disk"> {
@@ -31,51 +33,59 @@ export async function openBootFiles(
 ): Promise<MachineFiles & { readonly boot: Omit<NonNullable<CommandLineSpec["boot"]>, "kernelArgs"> }> {
   await using stack = new AsyncDisposableStack();
   const files = stack.use(new InheritedFiles(reserved));
-  addState(files, await open(spec.deviceStatePath, "wx", 0o600));
+  addAs(stateFd, files, await open(spec.deviceStatePath, "wx", 0o600));
   const memory = await open(spec.memoryPath, "wx+", 0o600);
-  const memoryFd = files.add(memory);
+  addAs(memoryFd, files, memory);
   const memoryBytes = spec.size.memoryMib * 1024 * 1024;
   await memory.truncate(memoryBytes);
   if (uid !== undefined) await memory.chown(uid, uid);
   const rootfs = await open(spec.rootfsPath, "r");
   const base = { fd: files.add(rootfs), format: "raw" as const };
-  const own = { fd: await files.open(spec.diskPath, "r+"), format: "qcow2" as const };
+  const own = await openOwnLayer(files, spec.diskPath);
   const boot = {
     kernelFd: await openForAll(files, spec.kernelPath),
     initramfsFd: await openForAll(files, spec.initramfsPath),
     consoleFd: await files.open(consolePath, "w", 0o600),
   };
-  const largestBytes = Math.max(memoryBytes, await fullLayerBytes(rootfs));
+  const largestBytes = Math.max(memoryBytes, fullLayerBytes((await rootfs.stat()).size));
   stack.move();
-  return { files, largestBytes, memory: { fd: memoryFd, access: "shared" }, disk: [base, own], boot };
+  return { files, largestBytes, memory: { access: "shared" }, disk: [base, own], boot };
 }
 
-/** @param readOnlyMemory whether this QEMU maps memory from a descriptor that cannot write. */
-export async function openRestoreFiles(spec: RestoreSpec, readOnlyMemory: boolean): Promise<MachineFiles> {
+/**
+ * @param diskBytes size of the disk in the snapshot.
+ * @param readOnlyMemory whether this QEMU maps memory from a descriptor that cannot write.
+ */
+export async function openRestoreFiles(
+  spec: RestoreSpec,
+  diskBytes: number,
+  readOnlyMemory: boolean,
+): Promise<MachineFiles> {
   await using stack = new AsyncDisposableStack();
   const files = stack.use(new InheritedFiles(reserved));
   const { snapshot } = spec;
   const state = await open(snapshot.deviceStatePath, "r");
-  addState(files, state);
+  addAs(stateFd, files, state);
+  await checkDeviceState(state, snapshot);
   const memory = await open(snapshot.memoryPath, "r");
-  const memoryFd = files.add(memory);
+  addAs(memoryFd, files, memory);
   await checkUnchanged(memory, state, snapshot.memoryPath);
   await seal(memory, readOnlyMemory);
-  const disk: { fd: number; format: DiskLayer["format"] }[] = [];
-  let largestBytes = 0;
-  for (const { path, format } of snapshot.diskLayers) {
-    const layer = await open(path, "r");
-    disk.push({ fd: files.add(layer), format });
-    if (format === "raw") largestBytes = await fullLayerBytes(layer);
-  }
-  disk.push({ fd: await files.open(spec.diskPath, "r+"), format: "qcow2" });
+  const disk: OpenLayer[] = [];
+  for (const { path, format } of snapshot.diskLayers) disk.push({ fd: await files.open(path, "r"), format });
+  disk.push(await openOwnLayer(files, spec.diskPath));
   stack.move();
   return {
     files,
-    largestBytes,
-    memory: { fd: memoryFd, access: readOnlyMemory ? "private-read-only" : "private" },
+    largestBytes: fullLayerBytes(Math.max(diskBytes, spec.maxDiskBytes ?? 0)),
+    memory: { access: readOnlyMemory ? "private-read-only" : "private" },
     disk,
   };
+}
+
+/** QEMU writes it, and reads it only once a freeze has made it a layer below another. */
+async function openOwnLayer(files: InheritedFiles, path: string): Promise<OpenLayer> {
+  return { fd: await files.open(path, "r+"), readFd: await files.open(path, "r"), format: "qcow2" };
 }
 
 /**
@@ -104,15 +114,14 @@ async function seal(memory: FileHandle, readOnlyMemory: boolean): Promise<void> 
   if ((present.mode & 0o777) !== mode) await memory.chmod(mode);
 }
 
-/** Largest size of a layer on top of a raw image. */
-async function fullLayerBytes(image: FileHandle): Promise<number> {
-  const { size } = await image.stat();
-  return Math.ceil(size * layerOverhead) + layerOverheadBytes;
+/** Largest size of a layer of a disk. */
+export function fullLayerBytes(diskBytes: number): number {
+  return Math.ceil(diskBytes * layerOverhead) + layerOverheadBytes;
 }
 
-function addState(files: InheritedFiles, state: FileHandle): void {
-  const fd = files.add(state);
-  if (fd !== stateFd) throw new RangeError(`the device state is descriptor ${fd}, not ${stateFd}`);
+function addAs(expected: number, files: InheritedFiles, file: FileHandle): void {
+  const fd = files.add(file);
+  if (fd !== expected) throw new RangeError(`descriptor ${fd} has to be ${expected}`);
 }
 
 /** Opens a file that the machine's user opens again: everybody must be able to read it. */

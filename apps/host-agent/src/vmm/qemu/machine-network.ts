@@ -23,7 +23,7 @@ export async function connectMachine(
     return {
       netdev: `stream,server=off,addr.type=unix,addr.path=${passtSocket}`,
       guestUrl: `http://127.0.0.1:${passt.port}`,
-      place: { index: 0, uid: process.getuid?.() ?? 0, namespacePath: "/proc/self/ns/net" },
+      place: placeOf(kind, slot),
       [Symbol.asyncDispose]: () => passt[Symbol.asyncDispose](),
     };
   }
@@ -35,4 +35,11 @@ export async function connectMachine(
     // The slot is the caller's.
     [Symbol.asyncDispose]: async () => {},
   };
+}
+
+/** Where a machine is, by the slot that it has. */
+export function placeOf(kind: "slot" | "passt", slot: MachineSpec["slot"]): Place {
+  if (kind === "passt") return { index: 0, uid: process.getuid?.() ?? 0, namespacePath: "/proc/self/ns/net" };
+  if (!slot) throw new RangeError("this machine needs a network slot");
+  return slot;
 }

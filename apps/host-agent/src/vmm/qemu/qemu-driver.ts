@@ -1,16 +1,19 @@
-import { constants, copyFile } from "node:fs/promises";
 import { WrennError } from "@wrenn/contracts";
 import { runCommand } from "@wrenn/daemon";
-import type { Confiner } from "../../confinement/confiner.ts";
+import type { Confiner, Place } from "../../confinement/confiner.ts";
 import { isRunning } from "../../processes/identity.ts";
-import type { AdoptSpec, BootSpec, DiskLayer, Machine, MachineSpec, RestoreSpec, Vmm } from "../vmm.ts";
+import { topLayer } from "../disk/chain.ts";
+import { diskBytesOf, makeEmptyLayer } from "../disk/qcow2.ts";
+import type { AdoptSpec, BootSpec, FlattenSpec, Machine, MachineSpec, RestoreSpec, Vmm } from "../vmm.ts";
 import { type Accelerator, type CommandLineSpec, commandLine } from "./command-line.ts";
+import { flattenLayers } from "./flatten.ts";
 import { baseKernelArgs, bootKernelArgs } from "./kernel-args.ts";
 import { loadState } from "./load-state.ts";
+import { MachineDisk } from "./machine-disk.ts";
 import { type MachineFiles, openBootFiles, openRestoreFiles } from "./machine-files.ts";
-import { connectMachine } from "./machine-network.ts";
+import { connectMachine, placeOf } from "./machine-network.ts";
 import { consolePath, QemuMachine } from "./qemu-machine.ts";
-import { adoptQemu, startQemu } from "./qemu-process.ts";
+import { adoptQemu, type QemuProcess, startQemu } from "./qemu-process.ts";
 
 export const qemuBinary = "qemu-system-x86_64";
 
@@ -57,13 +60,8 @@ export class QemuDriver implements Vmm {
     return new QemuDriver(await baseKernelArgs(options.accelerator), options);
   }
 
-  async makeLayer(below: DiskLayer, path: string, signal: AbortSignal): Promise<void> {
-    const backing = ["-b", below.path, "-F", below.format];
-    await runCommand("qemu-img", ["create", "-q", "-f", "qcow2", ...backing, path], { signal });
-  }
-
   async boot(spec: BootSpec, signal: AbortSignal): Promise<Machine> {
-    await this.makeLayer({ path: spec.rootfsPath, format: "raw" }, spec.diskPath, signal);
+    await makeEmptyLayer(spec.diskPath, await diskBytesOf({ path: spec.rootfsPath, format: "raw" }));
     const { boot, ...files } = await openBootFiles(spec, spec.slot?.uid, consolePath(spec.runDir));
     await using _ = files.files;
     const line = { ...boot, kernelArgs: bootKernelArgs(this.#kernelArgs, spec.bootTokenSha256) };
@@ -71,8 +69,9 @@ export class QemuDriver implements Vmm {
   }
 
   async restore(spec: RestoreSpec, signal: AbortSignal): Promise<Machine> {
-    await copyFile(spec.snapshot.emptyLayerPath, spec.diskPath, constants.COPYFILE_FICLONE);
-    const files = await openRestoreFiles(spec, this.#readOnlyMemory);
+    const diskBytes = await diskBytesOf(topLayer(spec.snapshot.diskLayers));
+    await makeEmptyLayer(spec.diskPath, diskBytes);
+    const files = await openRestoreFiles(spec, diskBytes, this.#readOnlyMemory);
     await using _ = files.files;
     return await this.#launch(spec, files, undefined, bounded(signal));
   }
@@ -80,8 +79,29 @@ export class QemuDriver implements Vmm {
   async adopt(spec: AdoptSpec, signal: AbortSignal): Promise<Machine | undefined> {
     if (!(await isRunning(spec.process))) return undefined;
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(adoptTimeoutMs)]);
+    await using stack = new AsyncDisposableStack();
     const qemu = await adoptQemu(spec.process, spec.runDir, deadline);
-    return new QemuMachine(qemu, spec.guestUrl, spec.runDir, Promise.resolve());
+    stack.defer(async () => qemu.detach());
+    const machine = this.#machine(qemu, spec, spec.ownLayers, placeOf(this.network, spec.slot));
+    await machine.recognise();
+    stack.move();
+    return machine;
+  }
+
+  async flatten(spec: FlattenSpec, signal: AbortSignal): Promise<void> {
+    await flattenLayers(spec, { binary: qemuBinary, confiner: this.#confiner, signal });
+  }
+
+  #machine(
+    qemu: QemuProcess,
+    { runDir, guestUrl }: Pick<AdoptSpec, "runDir" | "guestUrl">,
+    layers: readonly string[],
+    place: Place,
+    started = Promise.resolve(),
+  ): QemuMachine {
+    const confiner = this.#confiner;
+    const disk = new MachineDisk(qemu.monitor, confiner, place, layers);
+    return new QemuMachine({ qemu, disk, confiner, place, runDir }, guestUrl, started);
   }
 
   /** @param boot absent when there is a state to load, which begins while QEMU starts. */
@@ -107,7 +127,7 @@ export class QemuDriver implements Vmm {
     });
     // What fails here is found at the next start of the agent.
     void qemu.exited.then(() => this.#confiner.release(place)).catch(() => {});
-    const machine = stack.use(new QemuMachine(qemu, guestUrl, runDir, started));
+    const machine = stack.use(this.#machine(qemu, { runDir, guestUrl }, [spec.diskPath], place, started));
     // Passt sends to nobody in particular, and the guest drops it, until it has seen a frame of the guest's.
     if (this.network === "passt") await qemu.monitor.execute("announce-self", announcement);
     stack.move();

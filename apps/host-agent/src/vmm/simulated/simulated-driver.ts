@@ -1,6 +1,9 @@
-import { copyFile, readFile, writeFile } from "node:fs/promises";
-import type { AdoptSpec, BootSpec, DiskLayer, Machine, RestoreSpec, Vmm } from "../vmm.ts";
+import { open, writeFile } from "node:fs/promises";
+import { checkDeviceState } from "../device-state.ts";
+import { topLayer } from "../disk/chain.ts";
+import type { AdoptSpec, BootSpec, FlattenSpec, Machine, RestoreSpec, Vmm } from "../vmm.ts";
 import { SimulatedMachine } from "./simulated-machine.ts";
+import { copyDisk, SimulatedParts } from "./simulated-parts.ts";
 
 /**
  * A driver without a machine: a capsule is a guest agent on this host, as this user, without any isolation. It is
@@ -16,25 +19,33 @@ export class SimulatedDriver implements Vmm {
     this.#envdBinary = envdBinary;
   }
 
-  async makeLayer(_below: DiskLayer, path: string): Promise<void> {
-    await writeFile(path, "", { mode: 0o600 });
-  }
-
   async boot(spec: BootSpec, signal: AbortSignal): Promise<Machine> {
-    // The one thing that a guest's memory holds here is the digest of the token it was booted with.
-    await writeFile(spec.memoryPath, spec.bootTokenSha256, { mode: 0o600 });
+    await SimulatedParts.makeMemory(spec.memoryPath);
     await writeFile(spec.deviceStatePath, "", { mode: 0o600 });
     await writeFile(spec.diskPath, "", { mode: 0o600 });
-    return await SimulatedMachine.launch(this.#envdBinary, spec.runDir, spec.bootTokenSha256, signal);
+    const parts = await SimulatedParts.make(spec.runDir, spec.diskPath, spec.memoryPath);
+    return await this.#launch(parts, spec.bootTokenSha256, signal);
   }
 
   async restore(spec: RestoreSpec, signal: AbortSignal): Promise<Machine> {
-    await copyFile(spec.snapshot.emptyLayerPath, spec.diskPath);
-    const bootTokenSha256 = await readFile(spec.snapshot.memoryPath, "utf8");
-    return await SimulatedMachine.launch(this.#envdBinary, spec.runDir, bootTokenSha256, signal);
+    const { snapshot, runDir, diskPath, tokenSha256 } = spec;
+    const top = topLayer(snapshot.diskLayers);
+    await using state = await open(snapshot.deviceStatePath, "r");
+    await checkDeviceState(state, snapshot);
+    await copyDisk(top.path, diskPath);
+    const parts = await SimulatedParts.make(runDir, diskPath, snapshot.memoryPath);
+    return await this.#launch(parts, tokenSha256, signal);
   }
 
   async adopt(spec: AdoptSpec): Promise<Machine | undefined> {
     return await SimulatedMachine.adopt(spec);
+  }
+
+  async flatten({ layers, path }: FlattenSpec): Promise<void> {
+    await copyDisk(topLayer(layers).path, path);
+  }
+
+  async #launch(parts: SimulatedParts, tokenSha256: string, signal: AbortSignal): Promise<Machine> {
+    return await SimulatedMachine.launch({ binary: this.#envdBinary, tokenSha256, parts }, signal);
   }
 }
