@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::client::{Holder, Kept};
+use super::client::Holder;
+use super::kept::Kept;
 use super::message::{End, Role};
 use super::record::Record;
 

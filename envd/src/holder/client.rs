@@ -12,6 +12,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
 use super::adopted::Adopted;
+use super::kept::Kept;
 use super::memory;
 use super::message::{self, End, Role, ToAgent, ToHolder};
 use super::record::Record;
@@ -138,7 +139,7 @@ impl Holder {
     }
 
     /// Sends at once, or in a task of its own if the holder is busy.
-    fn tell(self: &Arc<Self>, message: ToHolder) {
+    pub(super) fn tell(self: &Arc<Self>, message: ToHolder) {
         let result = message::send(self.socket.get_ref().as_fd(), &message, &[]);
         match result {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -173,42 +174,5 @@ impl Holder {
     }
 }
 
-/// A process that the holder keeps, until this is dropped.
-pub struct Kept {
-    holder: Arc<Holder>,
-    id: u64,
-}
-
-impl Kept {
-    pub(super) fn new(holder: Arc<Holder>, id: u64) -> Self {
-        Self { holder, id }
-    }
-
-    /// The holder's copy of one descriptor.
-    pub fn file(self: &Arc<Self>, role: Role) -> KeptFile {
-        KeptFile { kept: Arc::clone(self), role }
-    }
-
-    /// Lets the number of an adopted process go, once its end was noted.
-    pub fn reap(&self) {
-        self.holder.tell(ToHolder::Reap { id: self.id });
-    }
-}
-
-/// The holder's copy of a descriptor. Dropped together with ours, so that the process sees its end closed.
-pub struct KeptFile {
-    kept: Arc<Kept>,
-    role: Role,
-}
-
-impl Drop for KeptFile {
-    fn drop(&mut self) {
-        self.kept.holder.tell(ToHolder::Close { id: self.kept.id, role: self.role });
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.holder.tell(ToHolder::Forget { id: self.id });
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ mod adopted;
 mod channel;
 mod client;
 mod held;
+mod kept;
 mod life;
 mod memory;
 mod message;
@@ -18,8 +19,9 @@ mod supervisor;
 mod wait;
 
 pub use adopted::Adopted;
-pub use client::{Holder, Kept, KeptFile, Legacy, connect};
+pub use client::{Holder, Legacy, connect};
 pub use held::{HELD, Held, SUPERVISE};
+pub use kept::{Kept, KeptFile};
 pub use message::Role;
 pub use record::{Record, Stream};
 pub use supervisor::supervise;

@@ -125,3 +125,73 @@ impl Entry {
         self.end.is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::{FromRawFd, OwnedFd};
+    use std::process::{Child, Command};
+
+    fn child(script: &str) -> (Child, i32, OwnedFd) {
+        let child = Command::new("sh").args(["-c", script]).spawn().expect("sh");
+        let pid = i32::try_from(child.id()).expect("pid");
+        // SAFETY: the call takes numbers only; the child is not collected, so the number is its own.
+        let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::c_long::from(pid), 0) };
+        // SAFETY: the kernel just gave us this descriptor, and nobody else owns it.
+        (child, pid, unsafe { OwnedFd::from_raw_fd(i32::try_from(pidfd).expect("pidfd")) })
+    }
+
+    fn ended(store: &mut Store) -> Vec<u64> {
+        loop {
+            let ended = store.newly_ended();
+            if !ended.is_empty() {
+                return ended;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn an_orphan_that_has_ended_stays_a_zombie_until_it_is_reaped() {
+        let (mut child, pid, pidfd) = child("exit 3");
+        let mut store = Store::default();
+        assert!(!store.keep(1, pid, Vec::new()));
+        assert!(store.keep(7, pid, vec![(Role::Pidfd, pidfd)]));
+        // Of an agent that lives it is none of our business.
+        assert!(store.newly_ended().is_empty());
+        store.orphan();
+        assert_eq!(ended(&mut store), [7]);
+        assert!(store.newly_ended().is_empty());
+        assert_eq!(wait::look(Who::Pid(pid)).expect("zombie").map(|gone| gone.status), Some(3 << 8));
+        store.reap(7);
+        assert!(wait::look(Who::Pid(pid)).is_err());
+        assert_eq!(store.get(7).and_then(|kept| kept.end), Some(End::Status(3 << 8)));
+        store.forget(7);
+        assert!(store.ids().is_empty());
+        assert!(child.wait().is_err());
+    }
+
+    #[test]
+    fn one_that_the_agent_has_collected_says_so() {
+        let (mut child, pid, pidfd) = child("exit 3");
+        child.wait().expect("collected");
+        let mut store = Store::default();
+        store.keep(1, pid, vec![(Role::Pidfd, pidfd)]);
+        store.orphan();
+        assert_eq!(store.newly_ended(), [1]);
+        assert_eq!(store.get(1).and_then(|kept| kept.end), Some(End::Collected));
+    }
+
+    #[test]
+    fn descriptors_are_closed_one_by_one() {
+        let (mut child, pid, pidfd) = child("exit 0");
+        let (reader, writer) = std::io::pipe().expect("pipe");
+        let mut store = Store::default();
+        store.keep(1, pid, vec![(Role::Stdin, writer.into()), (Role::Pidfd, pidfd)]);
+        assert_eq!(store.get(1).expect("kept").roles, [Role::Stdin, Role::Pidfd]);
+        store.close(1, Role::Stdin);
+        assert_eq!(store.get(1).expect("kept").roles, [Role::Pidfd]);
+        assert_eq!(std::io::Read::read(&mut &reader, &mut [0]).expect("end of file"), 0);
+        child.wait().expect("collected");
+    }
+}
