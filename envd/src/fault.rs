@@ -113,7 +113,11 @@ fn kind_of(error: &io::Error) -> Kind {
         | io::ErrorKind::InvalidInput
         | io::ErrorKind::InvalidFilename
         | io::ErrorKind::ArgumentListTooLong => Kind::InvalidArgument,
-        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::CrossesDevices => Kind::FailedPrecondition,
+        io::ErrorKind::DirectoryNotEmpty
+        | io::ErrorKind::CrossesDevices
+        | io::ErrorKind::ResourceBusy
+        | io::ErrorKind::ExecutableFileBusy
+        | io::ErrorKind::TooManyLinks => Kind::FailedPrecondition,
         // ELOOP has no stable ErrorKind.
         _ if error.raw_os_error() == Some(libc::ELOOP) => Kind::InvalidArgument,
         _ => Kind::Internal,
@@ -147,6 +151,9 @@ mod tests {
             (libc::EDQUOT, 507, ErrorCode::ResourceExhausted),
             (libc::EFBIG, 413, ErrorCode::ResourceExhausted),
             (libc::EXDEV, 400, ErrorCode::FailedPrecondition),
+            (libc::EBUSY, 400, ErrorCode::FailedPrecondition),
+            (libc::ETXTBSY, 400, ErrorCode::FailedPrecondition),
+            (libc::EMLINK, 400, ErrorCode::FailedPrecondition),
             (libc::EIO, 500, ErrorCode::Internal),
         ] {
             let fault = Fault::io("path", &io::Error::from_raw_os_error(errno));
