@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use connectrpc::{RequestContext, Response, ServiceRequest, ServiceResult, ServiceStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::watch::{Options, Polled, Reader, Watcher};
 use super::{change, entry, list, watch};
@@ -59,12 +59,12 @@ impl Service {
         path: &str,
         options: Options,
         places: &Arc<Semaphore>,
-    ) -> Outcome<Watcher> {
+    ) -> Outcome<(Watcher, OwnedSemaphorePermit)> {
         let user = self.user(context).await?;
         let path = paths::resolve("path", path, &user)?;
         let place = Arc::clone(places).try_acquire_owned();
         let place = place.map_err(|_| Fault::new(Kind::TooMany, "path: as many watchers as there may be are there"))?;
-        Watcher::open(path, options, user, place).await
+        Ok((Watcher::open(path, options, user).await?, place))
     }
 }
 
@@ -129,14 +129,14 @@ impl Filesystem for Service {
             include_entry: request.include_entry,
             allow_network_mounts: request.allow_network_mounts,
         };
-        let watcher = self.watcher(&context, request.path, options, &self.streams).await?;
+        let (watcher, place) = self.watcher(&context, request.path, options, &self.streams).await?;
         let headers = context.headers();
         let reader = Reader {
             extensions: extensions::wanted(headers),
             keepalive: keepalive::interval(headers),
             deadline: context.deadline(),
         };
-        Response::stream_ok(watch::events(watcher, reader))
+        Response::stream_ok(watch::events(watcher, reader, place))
     }
 
     async fn create_watcher(
@@ -150,8 +150,8 @@ impl Filesystem for Service {
             allow_network_mounts: request.allow_network_mounts,
         };
         self.polled.drop_abandoned();
-        let watcher = self.watcher(&context, request.path, options, &self.polls).await?;
-        let watcher_id = self.polled.keep(watcher)?;
+        let (watcher, place) = self.watcher(&context, request.path, options, &self.polls).await?;
+        let watcher_id = self.polled.keep(watcher, place)?;
         Response::ok(CreateWatcherResponse { watcher_id, ..CreateWatcherResponse::default() })
     }
 

@@ -11,7 +11,7 @@ use crate::users::Names;
 /// More than this from one look, or waiting for a client that polls, is too much to tell one by one.
 pub const MAX_EVENTS: usize = 4096;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are the large one")]
 pub enum Item {
     Event(FilesystemEvent),

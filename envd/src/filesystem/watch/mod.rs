@@ -13,6 +13,7 @@ mod reported;
 mod scan;
 mod stream;
 mod tree;
+mod waiting;
 mod watched;
 mod watcher;
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use connectrpc::ConnectError;
 use futures_util::Stream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::batch::Item;
@@ -27,6 +28,7 @@ struct Following {
     phase: Phase,
     pending: VecDeque<Item>,
     over: Option<Fault>,
+    _place: OwnedSemaphorePermit,
 }
 
 enum Phase {
@@ -35,12 +37,14 @@ enum Phase {
     Over,
 }
 
-/// `start` first, then what happens.
+/// `start` first, then what happens. `place` is given back when the stream goes.
 pub fn events(
     watcher: Watcher,
     reader: Reader,
+    place: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<WatchDirResponse, ConnectError>> + Send + 'static {
-    let following = Following { watcher, reader, phase: Phase::Starting, pending: VecDeque::new(), over: None };
+    let following =
+        Following { watcher, reader, phase: Phase::Starting, pending: VecDeque::new(), over: None, _place: place };
     futures_util::stream::unfold(following, |mut following| async move {
         let event = match following.phase {
             Phase::Starting => Ok(StartEvent::default().into()),

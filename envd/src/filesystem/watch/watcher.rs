@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::batch::{Batch, Item};
 use super::inotify::Inotify;
@@ -25,7 +24,6 @@ pub struct Watcher {
     options: Options,
     /// Elsewhere while it is looked at.
     watched: Option<Box<Watched>>,
-    _place: OwnedSemaphorePermit,
 }
 
 /// What has happened, and why there will be no more, if so.
@@ -36,15 +34,15 @@ pub struct News {
 }
 
 impl Watcher {
-    /// Watches a directory with the rights of `user`. `place` is given back when the watcher goes.
-    pub async fn open(root: PathBuf, options: Options, user: Arc<User>, place: OwnedSemaphorePermit) -> Outcome<Self> {
+    /// Watches a directory with the rights of `user`.
+    pub async fn open(root: PathBuf, options: Options, user: Arc<User>) -> Outcome<Self> {
         let inotify = Arc::new(Inotify::new().map_err(|error| fault(&root, &error))?);
         let (for_work, path) = (Arc::clone(&inotify), root.clone());
         let watched = users::run_as(&user, move || Watched::open(for_work, path, options)).await?;
         // SAFETY: an `Inotify` keeps one descriptor open for as long as it lives, and the AsyncFd keeps it alive.
         let queue = unsafe { AsyncFd::register_with_interest(inotify, Interest::READABLE) };
         let queue = queue.map_err(|error| fault(&root, &error.into()))?;
-        Ok(Self { queue, user, root, options, watched: Some(Box::new(watched)), _place: place })
+        Ok(Self { queue, user, root, options, watched: Some(Box::new(watched)) })
     }
 
     /// Resolves when something may have happened. Can be given up and asked again.
