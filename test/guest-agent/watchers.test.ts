@@ -7,9 +7,21 @@ import { scratchDirectory } from "./support/scratch.ts";
 import { eachTarget, eachWire } from "./support/targets.ts";
 import { lineOf, type Wanted, Watching } from "./support/watching.ts";
 
-/** Two events for each rename: more than the kernel queues, the agent keeps and a connection holds, together. */
+/** Two events for each rename. */
 const storm = (renames: number): string =>
   `perl -e 'for (1..${renames / 2}) { rename "a", "b"; rename "b", "a" }'`;
+
+/**
+ * More than the kernel queues and the connection holds, together. An emulated capsule renames slowly, but its kernel's
+ * queues, unlike those of this machine, are ours to shorten.
+ */
+async function flood(stack: AsyncDisposableStack, guest: Guest): Promise<string> {
+  if (guest.options.target === "bare") return storm(120_000);
+  const limit = "/proc/sys/fs/inotify/max_queued_events";
+  const usual = await guest.output(`cat ${limit}; echo 1024 >${limit}`, { user: "root" });
+  stack.defer(() => guest.output(`echo ${usual.trim()} >${limit}`, { user: "root" }).then(() => {}));
+  return storm(12_000);
+}
 
 /** A watcher of a client that polls; removed at the end of its scope, if it is still there. */
 class Polling implements AsyncDisposable {
@@ -110,14 +122,14 @@ eachTarget((guest) => {
   });
 
   test("a client that reads too slowly is told that it has missed something, and goes on", async () => {
-    const path = await scratchDirectory(guest());
+    await using stack = new AsyncDisposableStack();
+    const [path, rush] = [await scratchDirectory(guest()), await flood(stack, guest())];
     await guest().output(`: >${path}/a`);
-    const other = await Watching.start(guest(), path, {}, { extensions: false });
     const abort = new AbortController();
     const stream = guest().filesystem.watchDir({ path, recursive: true }, { signal: abort.signal });
     const slow = stream[Symbol.asyncIterator]();
     expect((await slow.next()).value?.event.case).toBe("start");
-    await guest().output(`cd ${path}; ${storm(120_000)}; mkdir new; : >new/last`);
+    await guest().output(`cd ${path}; ${rush}; mkdir new; : >new/last`);
     let [overflows, last] = [0, ""];
     while (last !== "CREATE new/after") {
       const { value } = await slow.next();
@@ -126,18 +138,16 @@ eachTarget((guest) => {
     }
     expect(overflows).toBeGreaterThan(0);
     abort.abort();
-    // Whether the other one, that read all the time, was fast enough, is the machine's affair.
-    await other[Symbol.asyncDispose]();
-    expect([Code.DataLoss, undefined]).toContain(await other.over);
   });
 
   test("a slow client without extensions is not left to believe that it has seen everything", async () => {
-    const path = await scratchDirectory(guest());
+    await using stack = new AsyncDisposableStack();
+    const [path, rush] = [await scratchDirectory(guest()), await flood(stack, guest())];
     await guest().output(`: >${path}/a`);
     const stream = guest().as({ extensions: false }).filesystem.watchDir({ path });
     const slow = stream[Symbol.asyncIterator]();
     await slow.next();
-    await guest().output(`cd ${path}; ${storm(120_000)}`);
+    await guest().output(`cd ${path}; ${rush}`);
     const drain = async (): Promise<void> => {
       while (!(await slow.next()).done);
     };
