@@ -3,8 +3,6 @@ import { restingState } from "./agent-state.ts";
 import { Followed } from "./followed.ts";
 import { binaryWire, type Guest, jsonWire } from "./guest.ts";
 
-/** Fills what is kept of ended processes, up to its bound. */
-const warmUp = 1_100;
 /** At once; each is a process of the guest's. */
 const lanes = 8;
 /** What the heap may have gained, for pieces that the allocator keeps to use again. */
@@ -15,8 +13,10 @@ const rssLimitKib = 8 * 1024;
 /**
  * Runs short processes to their ends, some at a time, in both codecs, and has the agent end where it began: as many
  * descriptors and threads, and as much memory.
+ *
+ * @param warmUp how many to begin with: what is kept of processes that have ended has a bound, which the default fills.
  */
-export async function soak(guest: Guest, count: number): Promise<void> {
+export async function soak(guest: Guest, count: number, warmUp = 1_100): Promise<void> {
   await runMany(guest, warmUp);
   const before = await restingState(guest);
   await runMany(guest, count);
