@@ -129,6 +129,7 @@ fn fetch(call: impl Fn(*mut u8, usize) -> isize, limit: usize) -> Option<Vec<u8>
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -184,5 +185,26 @@ mod tests {
         assert_eq!(read(&path), expected);
         std::fs::remove_file(&path).expect("removed");
         assert_eq!(read(&path), Metadata::new());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_is_within_the_limits(
+            fields in prop::collection::vec(("x-metadata-[a-z]{0,2}(k{245})?", "[ -~]{0,100}é?"), 0..40),
+        ) {
+            let mut headers = HeaderMap::new();
+            for (name, value) in &fields {
+                let (name, value) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value.as_bytes()));
+                if let (Ok(name), Ok(value)) = (name, value) {
+                    headers.append(name, value);
+                }
+            }
+            if let Ok(metadata) = parse(&headers) {
+                let bytes: usize = metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
+                prop_assert!(metadata.len() <= MAX_KEYS && bytes <= MAX_BYTES);
+                prop_assert!(metadata.keys().all(|key| key.len() <= MAX_KEY_BYTES));
+                prop_assert!(metadata.values().all(|value| value.is_ascii()));
+            }
+        }
     }
 }

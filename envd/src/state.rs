@@ -86,6 +86,8 @@ fn decode(bytes: &[u8]) -> Option<(&[u8], Saved)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::token::digest;
 
@@ -126,6 +128,31 @@ mod tests {
             let state = state();
             state.restore(&Secret::new(bytes));
             assert_eq!((state.token.secret(), state.defaults.user()), (None, "root".into()), "{bytes:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_kept_comes_back(
+            token in "[!-~]{1,40}",
+            envs in prop::collection::btree_map(any::<String>(), any::<String>(), 0..4),
+            epoch: u64,
+        ) {
+            let before = state();
+            before.token.replace(Secret::new(token.as_bytes()));
+            before.defaults.update(|defaults| defaults.envs = envs.clone());
+            before.epoch.store(epoch, Ordering::Relaxed);
+            let after = state();
+            after.restore(&before.encode().expect("encoded"));
+            prop_assert_eq!(after.token.secret(), Some(Secret::new(token.as_bytes())));
+            prop_assert_eq!(after.defaults.get().envs, envs);
+            prop_assert_eq!(after.epoch.load(Ordering::Relaxed), epoch);
+        }
+
+        #[test]
+        fn no_bytes_panic(length in 0_u64..40, rest: Vec<u8>) {
+            let _saved = decode(&rest);
+            let _saved = decode(&[&length.to_ne_bytes()[..], &rest].concat());
         }
     }
 }

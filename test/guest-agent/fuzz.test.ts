@@ -1,3 +1,3 @@
 import { defineFuzz } from "./support/fuzz/surfaces.ts";
 
-defineFuzz(6);
+defineFuzz(5);

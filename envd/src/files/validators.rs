@@ -92,6 +92,7 @@ fn time(value: &str) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -157,5 +158,24 @@ mod tests {
         assert!(validators().range_applies(&HeaderMap::new()));
         let undated = Validators { modified: None, ..validators() };
         assert!(!undated.range_applies(&headers(&[(IF_RANGE, "nonsense")])));
+    }
+
+    proptest! {
+        #[test]
+        fn no_condition_panics(
+            bytes in prop::collection::vec(32_u8..=255, 0..40),
+            tags in "([*\", W/]|tag){0,10}",
+            date in "(Mon|Tue), [0-9 ]{2} (Feb|Nov) [0-9]{4} [0-9:]{8} GMT",
+        ) {
+            for value in [bytes, tags.into_bytes(), date.into_bytes()] {
+                let Ok(value) = HeaderValue::from_bytes(&value) else {
+                    continue;
+                };
+                let names = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE];
+                for headers in names.map(|name| HeaderMap::from_iter([(name, value.clone())])) {
+                    let _verdict = (validators().judge(&headers), validators().range_applies(&headers));
+                }
+            }
+        }
     }
 }

@@ -39,6 +39,8 @@ fn is_loopback(word: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn text(content: &str, former: &str) -> String {
@@ -72,5 +74,24 @@ mod tests {
     #[test]
     fn what_is_no_text_stays() {
         assert_eq!(renamed(b"\xff\xfe old\n", "old", "new"), b"\xff\xfe old\n127.0.0.1 new\n");
+    }
+
+    proptest! {
+        #[test]
+        fn the_machine_finds_itself_and_nothing_else_is_touched(
+            lines in prop::collection::vec("(127.0.0.1|::1|10.0.0.1|#|\\PC{0,5})[ \t]?(old|new|local| |#){0,4}", 0..6),
+            bytes: Vec<u8>,
+        ) {
+            for content in [lines.join("\n").into_bytes(), bytes] {
+                let once = renamed(&content, "old", "new");
+                prop_assert_eq!(&renamed(&once, "new", "new"), &once);
+                prop_assert!(once.split(|byte| *byte == b'\n').any(|line| line.windows(3).any(|word| word == b"new")));
+                let others = |content: &[u8]| -> Vec<Vec<u8>> {
+                    let lines = content.split(|byte| *byte == b'\n').map(<[u8]>::to_vec);
+                    lines.filter(|line| line.starts_with(b"10.0.0.1")).collect()
+                };
+                prop_assert_eq!(others(&once), others(&content));
+            }
+        }
     }
 }

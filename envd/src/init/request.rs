@@ -154,6 +154,8 @@ fn seed(value: &str) -> Checked<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -200,5 +202,42 @@ mod tests {
         }
         assert!(hostname("a.b-c").is_ok() && machine_id("0123456789abcdef0123456789abcdef").is_ok());
         assert_eq!(seed("AAEC"), Ok(vec![0, 1, 2]));
+    }
+
+    const NAMES: [&str; 10] = [
+        "accessToken",
+        "envVars",
+        "defaultUser",
+        "defaultWorkdir",
+        "timestamp",
+        "randomSeed",
+        "hostname",
+        "machineId",
+        "kind",
+        "restoreEpoch",
+    ];
+
+    proptest! {
+        #[test]
+        fn a_body_is_understood_or_an_error_names_the_field(
+            fields in prop::collection::vec(
+                (
+                    prop::sample::select(&NAMES[..]),
+                    r#"(null|1|-1|1e999|"[a-z/~=.0-9 -]{0,40}"|"\\u0000"|\[\]|\{\}|\{"A=":"b"\}|\{"A":1\})"#,
+                ),
+                0..5,
+            ),
+            bytes: Vec<u8>,
+        ) {
+            let members: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+            if let Err(fault) = Init::parse(format!("{{{}}}", members.join(",")).as_bytes()) {
+                let (field, _) = fault.message.split_once(": ").unwrap_or_default();
+                prop_assert!(field == "body" || NAMES.contains(&field), "{}", fault.message);
+                prop_assert_eq!(fault.kind, Kind::InvalidArgument);
+            }
+            if let Err(fault) = Init::parse(&bytes) {
+                prop_assert!(fault.message.starts_with("body: "), "{}", fault.message);
+            }
+        }
     }
 }

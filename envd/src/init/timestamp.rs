@@ -101,6 +101,8 @@ fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -147,5 +149,44 @@ mod tests {
         let moment = Timestamp { seconds: -1, nanos: 900_000_000 };
         assert_eq!(moment.plus(Duration::from_millis(2_300)), Timestamp { seconds: 2, nanos: 200_000_000 });
         assert_eq!(moment.plus(Duration::ZERO), moment);
+    }
+
+    proptest! {
+        #[test]
+        fn an_offset_is_time_that_has_passed_elsewhere(
+            days in (0_i64..10_000, 1_i64..13, 1_i64..29),
+            (hour, minute, second) in (0_i64..24, 0_i64..60, 0_i64..61),
+            (ahead, offset) in (any::<bool>(), (0_i64..24, 0_i64..60)),
+        ) {
+            let (year, month, day) = days;
+            let local = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.5");
+            let sign = if ahead { '+' } else { '-' };
+            let here = Timestamp::parse(&format!("{local}{sign}{:02}:{:02}", offset.0, offset.1)).expect("offset");
+            let utc = Timestamp::parse(&format!("{local}Z")).expect("utc");
+            let passed = (offset.0 * 60 + offset.1) * 60;
+            prop_assert_eq!(here.seconds, utc.seconds - if ahead { passed } else { -passed });
+            prop_assert_eq!(here.nanos, 500_000_000);
+        }
+
+        #[test]
+        fn days_follow_each_other(year in 0_i64..10_000, month in 1_i64..13, day in 1_i64..32) {
+            prop_assume!(day <= days_in(year, month));
+            let next = if day < days_in(year, month) {
+                (year, month, day + 1)
+            } else if month < 12 {
+                (year, month + 1, 1)
+            } else {
+                (year + 1, 1, 1)
+            };
+            let (today, tomorrow) = (days_since_epoch(year, month, day), days_since_epoch(next.0, next.1, next.2));
+            prop_assert_eq!(tomorrow, today + 1);
+        }
+
+        #[test]
+        fn no_text_panics(near in "[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.Zz+-]{0,20}", any: String) {
+            for text in [near, any] {
+                let _time = Timestamp::parse(&text);
+            }
+        }
     }
 }

@@ -99,6 +99,8 @@ fn memberships<'a>(groups: &'a str, user: &'a str) -> impl Iterator<Item = u32> 
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -136,5 +138,21 @@ mod tests {
         assert_eq!(find("no-such-user").expect("passwd"), None);
         assert_eq!(Names::load().user(0), "root");
         assert_eq!(Names::load().user(4_000_000_000), "4000000000");
+    }
+
+    proptest! {
+        #[test]
+        fn a_user_is_what_the_line_says(name in "[a-z_][a-z0-9_-]{0,31}", uid: u32, gid: u32, home in "/[^:]{0,20}") {
+            let user = parse_user(&format!("{name}:x:{uid}:{gid}:,,,:{home}:/bin/sh")).expect("user");
+            prop_assert_eq!((user.name, user.uid, user.gid, user.home), (name, uid, gid, PathBuf::from(home)));
+        }
+
+        #[test]
+        fn no_line_panics(near in "([a-z:,0-9+ -]|\\PC){0,40}", any: String) {
+            for line in [near, any] {
+                let _user = parse_user(&line);
+                let _group = memberships(&line, "user").count();
+            }
+        }
     }
 }

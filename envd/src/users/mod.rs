@@ -44,6 +44,8 @@ pub fn resolve(name: &str) -> Outcome<Arc<User>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn headers(value: &str) -> HeaderMap {
@@ -65,6 +67,24 @@ mod tests {
         for value in ["Bearer x", "Basic", "Basic ###", "Basic /w=="] {
             let fault = requested(&headers(value)).expect_err(value);
             assert_eq!(fault.kind, Kind::Unauthenticated);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_name_arrives_as_it_was_sent(name in "[^:]{1,20}", password: String) {
+            let value = format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}")));
+            prop_assert_eq!(requested(&headers(&value)).expect("name"), Some(name));
+        }
+
+        #[test]
+        fn no_value_panics(value in "(Basic )?[ -~]{0,40}", bytes in prop::collection::vec(32_u8..=255, 0..40)) {
+            let _name = requested(&headers(&value));
+            if let Ok(value) = http::HeaderValue::from_bytes(&bytes) {
+                let mut headers = HeaderMap::new();
+                headers.insert("authorization", value);
+                let _name = requested(&headers);
+            }
         }
     }
 }

@@ -112,6 +112,8 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn raw(watch: i32, mask: u32, cookie: u32, padded: &[u8]) -> Vec<u8> {
@@ -128,5 +130,29 @@ mod tests {
         assert_eq!(seen, [(1, &b"name"[..], 24), (2, b"", 40)]);
         assert!(events.iter().all(|event| event.has(libc::IN_CREATE | libc::IN_MOVE_SELF)));
         assert_eq!((0..bytes.len()).map(|length| parse(&bytes[..length]).count()).max(), Some(1));
+    }
+
+    proptest! {
+        #[test]
+        fn every_event_comes_out_as_it_went_in(
+            events in prop::collection::vec((any::<[u32; 2]>(), any::<i32>(), "[^\0/]{0,20}", 0_usize..16), 0..5),
+        ) {
+            let written = events.iter().flat_map(|([mask, cookie], watch, name, zeros)| {
+                raw(*watch, *mask, *cookie, &[name.as_bytes(), &vec![0; *zeros]].concat())
+            });
+            let bytes: Vec<u8> = written.collect();
+            let read: Vec<_> = parse(&bytes).collect();
+            prop_assert_eq!(read.len(), events.len());
+            for (event, ([mask, cookie], watch, name, _)) in read.iter().zip(&events) {
+                prop_assert_eq!((event.watch, event.mask, event.cookie), (*watch, *mask, *cookie));
+                prop_assert_eq!(event.name, OsStr::new(name));
+            }
+        }
+
+        #[test]
+        fn what_the_kernel_never_gives_comes_to_an_end(bytes: Vec<u8>) {
+            let ends: Vec<usize> = parse(&bytes).map(|event| event.end).collect();
+            prop_assert!(ends.is_sorted_by(|one, next| one < next) && ends.iter().all(|end| *end <= bytes.len()));
+        }
     }
 }

@@ -206,6 +206,8 @@ fn explained(errno: i32) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn socket(family: u8, state: u8, inode: u32) -> Socket {
@@ -255,5 +257,25 @@ mod tests {
     fn a_kernel_without_the_function_is_named() {
         assert!(explained(libc::EOPNOTSUPP).to_string().contains("CONFIG_INET_DIAG_DESTROY"));
         assert_eq!(explained(libc::EPERM).raw_os_error(), Some(libc::EPERM));
+    }
+
+    proptest! {
+        #[test]
+        fn every_datagram_comes_to_an_end(mut bytes: Vec<u8>, length: u8) {
+            // A length that is nearly right gets further.
+            if let Some(first) = bytes.first_chunk_mut() {
+                *first = u32::from(length).to_ne_bytes();
+            }
+            let mut rest = bytes.as_slice();
+            while let Some((answer, after)) = Answer::first(rest) {
+                prop_assert!(after.len() < rest.len());
+                if let Answer::Message(body) = answer
+                    && let Some(socket) = Socket::parse(body)
+                {
+                    let _named = (socket.local(), socket.peer(), socket.cookie());
+                }
+                rest = after;
+            }
+        }
     }
 }
