@@ -87,27 +87,16 @@ impl Store {
         running.filter_map(|(id, entry)| entry.has_ended().then_some(*id)).collect()
     }
 
-    /// Collects children that nobody keeps: orphans of ended processes, and what an agent started and could not hand
-    /// over. Ends at the first child that must stay a zombie, because the kernel shows no child behind it.
-    pub fn sweep(&self, agent: Option<i32>) {
-        while let Ok(Some(gone)) = wait::look(Who::Any) {
-            if Some(gone.pid) == agent || self.entries.values().any(|entry| entry.orphaned && entry.claims(gone.pid)) {
-                return;
-            }
-            if wait::collect(Who::Pid(gone.pid)).is_err() {
-                return;
-            }
-        }
+    /// Whether this child of ours is kept. Asked by the pidfd, because an ended process's number may be another's by now.
+    pub fn claims(&self, pid: i32) -> bool {
+        let named = self.entries.values().filter(|entry| entry.pid == pid);
+        named.filter_map(Entry::pidfd).any(|pidfd| matches!(wait::look(Who::Process(pidfd)), Ok(Some(_))))
     }
 }
 
 impl Entry {
     fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         self.files.iter().find(|(role, _)| *role == Role::Pidfd).map(|(_, file)| file.as_fd())
-    }
-
-    fn claims(&self, pid: i32) -> bool {
-        self.pid == pid && (self.zombie || self.end.is_none())
     }
 
     fn has_ended(&mut self) -> bool {
@@ -163,7 +152,9 @@ mod tests {
         assert_eq!(ended(&mut store), [7]);
         assert!(store.newly_ended().is_empty());
         assert_eq!(wait::look(Who::Pid(pid)).expect("zombie").map(|gone| gone.status), Some(3 << 8));
+        assert!(store.claims(pid));
         store.reap(7);
+        assert!(!store.claims(pid));
         assert!(wait::look(Who::Pid(pid)).is_err());
         assert_eq!(store.get(7).and_then(|kept| kept.end), Some(End::Status(3 << 8)));
         store.forget(7);

@@ -172,8 +172,22 @@ impl Supervisor {
         if let Some(life) = &mut self.life {
             life.tell_ended(ended);
         }
-        self.store.sweep(self.life.as_ref().map(|life| life.pid));
+        self.sweep();
         None
+    }
+
+    /// Collects children that nobody keeps: orphans of ended processes, and what an agent started and could not hand
+    /// over. Ends at the first child that must stay a zombie, because the kernel shows no child behind it.
+    fn sweep(&mut self) {
+        while let Ok(Some(gone)) = wait::look(Who::Any) {
+            // A dying agent's processes come to us one by one, some before its own end can be seen, and the last that it
+            // handed over may not have been heard of yet.
+            self.hear();
+            let is_agent = self.life.as_ref().is_some_and(|life| life.pid == gone.pid);
+            if is_agent || self.store.claims(gone.pid) || wait::collect(Who::Pid(gone.pid)).is_err() {
+                return;
+            }
+        }
     }
 
     /// The agent has died: its processes are ours now, and a new one comes. Some when it was told to stop, or never
