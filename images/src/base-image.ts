@@ -25,7 +25,6 @@ const packages = [
   "procps",
   "socat",
   "sudo",
-  "tini",
   "wget",
 ];
 
