@@ -159,7 +159,7 @@ eachTarget((guest) => {
 
   test("host keys of SSH are new in a clone, and a clone that would share them is refused", async () => {
     const key = "/etc/ssh/ssh_host_ed25519_key";
-    await guest().output(`mkdir -p /etc/ssh; echo shared >${key}; echo shared >${key}.pub`);
+    await guest().output(`mkdir -p /etc/ssh; echo shared >${key}; echo shared >${key}.pub; chmod 600 ${key}`);
     const clone = cloneOf(++epoch, "with-keys");
     const response = await init(guest(), clone);
     expect(response.status).toBe(500);

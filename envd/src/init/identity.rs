@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::replacement::{Replacement, read};
+use super::replacement::Replacement;
 use super::{hosts, ssh_keys};
 use crate::fault::{Fault, Outcome};
 use crate::log;
@@ -22,7 +22,8 @@ pub struct Identity {
 pub struct Prepared {
     hostname: String,
     former: String,
-    files: Vec<Replacement>,
+    /// With the content that each gets.
+    files: Vec<(Replacement, Vec<u8>)>,
 }
 
 impl Prepared {
@@ -30,35 +31,38 @@ impl Prepared {
     pub fn new(identity: &Identity) -> Outcome<Self> {
         let Identity { hostname, machine_id } = identity;
         let former = hostname_now().map_err(failed("hostname"))?;
-        let file = |path: &str, content: &[u8]| Replacement::prepare(Path::new(path), content, READABLE);
+        let open = |path: &str| Replacement::open(Path::new(path), READABLE);
+        let id_file = open("/etc/machine-id").map_err(failed("machineId"))?;
+        let name_file = open("/etc/hostname").map_err(failed("hostname"))?;
+        let hosts_file = open("/etc/hosts").map_err(failed("/etc/hosts"))?;
+        let hosts = hosts::renamed(hosts_file.former(), &former, hostname);
         let mut files = vec![
-            file("/etc/machine-id", format!("{machine_id}\n").as_bytes()).map_err(failed("machineId"))?,
-            file("/etc/hostname", format!("{hostname}\n").as_bytes()).map_err(failed("hostname"))?,
+            (id_file, format!("{machine_id}\n").into_bytes()),
+            (name_file, format!("{hostname}\n").into_bytes()),
+            (hosts_file, hosts),
         ];
-        let content = read(Path::new("/etc/hosts")).map_err(failed("/etc/hosts"))?;
-        let content = hosts::renamed(&content, &former, hostname);
-        files.push(file("/etc/hosts", &content).map_err(failed("/etc/hosts"))?);
         let keys = ssh_keys::prepare(Path::new(ssh_keys::DIRECTORY), hostname).map_err(failed("ssh host keys"))?;
         files.extend(keys);
         Ok(Self { hostname: hostname.clone(), former, files })
     }
 
     /// Takes the identity on. After an error the machine is who it was.
-    pub fn take_on(self) -> Outcome<()> {
-        set_hostname(&self.hostname).map_err(failed("hostname"))?;
-        for (done, file) in self.files.iter().enumerate() {
-            if let Err(error) = file.apply() {
-                self.go_back(done);
-                return Err(failed("identity")(error));
-            }
+    pub fn take_on(mut self) -> Outcome<()> {
+        if let Err(error) = self.apply() {
+            self.go_back();
+            return Err(failed("identity")(error));
         }
         ssh_keys::announce();
         Ok(())
     }
 
-    /// Undoes what was done of it.
-    fn go_back(&self, done: usize) {
-        let undone = self.files.iter().take(done).rev().map(Replacement::undo);
+    fn apply(&mut self) -> io::Result<()> {
+        set_hostname(&self.hostname)?;
+        self.files.iter_mut().try_for_each(|(file, content)| file.apply(content))
+    }
+
+    fn go_back(&mut self) {
+        let undone = self.files.iter_mut().map(|(file, _)| file.undo());
         for error in undone.chain([set_hostname(&self.former)]).filter_map(Result::err) {
             log::error(&format!("identity: could not go back to the former one: {error}"));
         }

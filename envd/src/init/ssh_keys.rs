@@ -15,7 +15,7 @@ const DAEMON_PID: &str = "/run/sshd.pid";
 
 /// Makes new keys for those in `directory`, not yet in use. None if there are none, which is the usual case and costs
 /// one look at a directory. Keys that cannot be made anew are an error: one that is shared is worse than none.
-pub fn prepare(directory: &Path, hostname: &str) -> io::Result<Vec<Replacement>> {
+pub fn prepare(directory: &Path, hostname: &str) -> io::Result<Vec<(Replacement, Vec<u8>)>> {
     let types = key_types(directory)?;
     if types.is_empty() {
         return Ok(Vec::new());
@@ -23,12 +23,12 @@ pub fn prepare(directory: &Path, hostname: &str) -> io::Result<Vec<Replacement>>
     let workshop = Workshop::open(directory)?;
     let mut new = Vec::new();
     for kind in types {
-        let name = format!("ssh_host_{kind}_key");
-        let made = workshop.0.join(&name);
-        generate(&kind, &made, hostname)?;
-        new.push(Replacement::moved(&directory.join(&name), &made)?);
-        let public = format!("{name}.pub");
-        new.push(Replacement::moved(&directory.join(&public), &workshop.0.join(&public))?);
+        let secret = format!("ssh_host_{kind}_key");
+        let public = format!("{secret}.pub");
+        generate(&kind, &workshop.0.join(&secret), hostname)?;
+        for (name, mode) in [(secret, 0o600), (public, 0o644)] {
+            new.push((Replacement::open(&directory.join(&name), mode)?, fs::read(workshop.0.join(&name))?));
+        }
     }
     Ok(new)
 }

@@ -20,6 +20,8 @@ const MESSAGE: usize = 72;
 const ID: usize = 48;
 /// Requests per send: their answers must fit into the socket's buffer.
 const BATCH: usize = 64;
+/// No datagram of the kernel's is longer than this and than what it was last read with.
+const BUFFER: usize = 8 << 10;
 
 /// A question to the kernel and its answers.
 pub struct Diag {
@@ -46,7 +48,7 @@ impl Diag {
         }
         // SAFETY: the kernel just gave us this descriptor, and nobody else owns it.
         let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Self { socket, buffer: vec![0; 32 << 10] })
+        Ok(Self { socket, buffer: vec![0; BUFFER] })
     }
 
     /// The connections of one family.
