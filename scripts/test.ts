@@ -74,7 +74,7 @@ const suites: readonly Suite[] = [
   { name: "envd", budgetMinutes: 8, run: cargo },
   { name: "unit", budgetMinutes: 4, run: vitest("unit") },
   { name: "machines", budgetMinutes: 3, run: vitest("machines") },
-  { name: "guest-agent", budgetMinutes: 6, run: vitest("guest-agent") },
+  { name: "guest-agent", budgetMinutes: 10, run: vitest("guest-agent") },
   { name: "platform", budgetMinutes: 8, run: vitest("platform") },
   { name: "faults", budgetMinutes: 5, run: vitest("faults") },
 ];

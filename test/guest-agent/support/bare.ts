@@ -29,6 +29,7 @@ export async function startBare(
   stack.defer(() => rm(root, { recursive: true }));
   const token = randomBytes(16).toString("hex");
   const digest = createHash("sha256").update(token).digest("hex");
+  const binary = process.env.WRENN_ENVD_BIN ?? builtEnvd();
   const asRoot = process.getuid?.() === 0;
   const agent = spawn(
     "setpriv",
@@ -37,7 +38,7 @@ export async function startBare(
       ...["--pdeathsig", "KILL", "unshare"],
       ...(asRoot ? [] : ["--user", "--map-root-user"]),
       ...["--mount", "--uts", "--net", "--ipc", "--pid", "--fork", "--kill-child"],
-      ...["setpriv", `--bounding-set=${withheld}`, init, root, process.env.WRENN_ENVD_BIN ?? builtEnvd()],
+      ...["setpriv", `--bounding-set=${withheld}`, init, root, binary],
       ...["--listen", `127.0.0.1:${port}`, "--token-sha256", digest, ...options],
     ],
     { stdio: ["ignore", "pipe", "pipe"] },
@@ -64,10 +65,9 @@ export async function startBare(
       target: "bare",
       baseUrl: await startRelay(stack, agent, asRoot),
       token,
-      inGuest: false,
+      shipped: binary === builtEnvd(),
       otherUsers: asRoot,
       log: async () => log,
-      exited: async () => (await exited)[0],
     }),
   );
 }

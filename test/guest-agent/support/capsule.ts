@@ -13,7 +13,7 @@ export async function startCapsule(stack: AsyncDisposableStack, platform: Platfo
       target: "capsule",
       baseUrl: guestUrl,
       token: accessToken,
-      inGuest: true,
+      shipped: true,
       otherUsers: true,
     }),
   );

@@ -42,14 +42,12 @@ export interface GuestOptions {
   readonly target: TargetName;
   readonly baseUrl: string;
   readonly token: string;
-  /** Started with `--in-guest`: restore and cgroups are there. */
-  readonly inGuest: boolean;
+  /** Built as it ships: what is promised of its memory holds. */
+  readonly shipped: boolean;
   /** Whether processes can run as others than root; a bare agent of a machine without root has no others. */
   readonly otherUsers: boolean;
   /** What the agent has logged; bare only. */
   readonly log?: () => Promise<string>;
-  /** Resolves with the code of an agent that has ended; bare only. */
-  readonly exited?: () => Promise<number | null>;
 }
 
 /** One guest agent under test. */

@@ -25,9 +25,8 @@ export function eachTarget(
   only?: TargetName,
   bareOptions?: readonly string[],
 ): void {
-  for (const target of inject("guestTargets")) {
-    if (only && target !== only) continue;
-    describe(target, () => {
+  for (const target of only ? [only] : (["bare", "capsule"] as const)) {
+    describe.skipIf(!inject("guestTargets").includes(target))(target, () => {
       const stack = new AsyncDisposableStack();
       let guest: Guest | undefined;
       beforeAll(async () => {
