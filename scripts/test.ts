@@ -73,7 +73,7 @@ function judged({ passed, failed }: Outcome, code: number | null): Outcome {
 const suites: readonly Suite[] = [
   { name: "envd", budgetMinutes: 8, run: cargo },
   { name: "unit", budgetMinutes: 4, run: vitest("unit") },
-  { name: "machines", budgetMinutes: 3, run: vitest("machines") },
+  { name: "machines", budgetMinutes: 5, run: vitest("machines") },
   { name: "guest-agent", budgetMinutes: 10, run: vitest("guest-agent") },
   { name: "platform", budgetMinutes: 8, run: vitest("platform") },
   { name: "faults", budgetMinutes: 5, run: vitest("faults") },

@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import type { CapsuleSize } from "@wrenn/contracts";
 import { makeLogger } from "@wrenn/daemon";
 import { inject } from "vitest";
+import { OwnUser } from "../../confinement/own-user.ts";
 import { Walls } from "../../confinement/walls.ts";
 import { GuestAgent } from "../../guest/guest-agent.ts";
 import { runInGuest } from "../../guest/run-in-guest.ts";
@@ -41,6 +42,12 @@ export async function openQemu(stack: AsyncDisposableStack, dir: string): Promis
     network: "slot",
     confiner: stack.use(walls),
   });
+}
+
+/** As an agent does that is not root, but for the user: no walls, and a network that needs no privilege. */
+export async function openUnwalledQemu(): Promise<QemuDriver> {
+  const version = await qemuVersion();
+  return QemuDriver.open({ version, accelerator: "tcg", network: "passt", confiner: new OwnUser() });
 }
 
 /** Opens the guest of everything here: nobody claims it. */
@@ -84,8 +91,9 @@ export class Bench {
   static async open(open: OpenVmm, stack: AsyncDisposableStack): Promise<Bench> {
     const dir = await mkdtemp(join(tmpdir(), "wrenn-vmm-"));
     stack.defer(() => rm(dir, { recursive: true, force: true }));
+    await chmod(dir, 0o711);
     const vmm = await open(stack, dir);
-    if (vmm.network === "none") return Bench.#use(new Bench(vmm, dir, undefined), stack);
+    if (vmm.network !== "slot") return Bench.#use(new Bench(vmm, dir, undefined), stack);
     const nameserver = await findNameserver();
     const rules = await HostRules.open("conformance", nameserver, [], signal);
     const register = new SlotRegister(dir);
@@ -113,6 +121,8 @@ export class Bench {
   async spec(id: string, size: CapsuleSize): Promise<MachineSpec> {
     const runDir = this.runDir(id);
     await mkdir(runDir);
+    // Passt gives up being root before it writes there.
+    if (this.vmm.network === "passt") await chmod(runDir, 0o777);
     const slot = await this.#slots?.acquire(signal);
     this.#slotOf.set(id, slot);
     if (slot) this.#guests.defer(async () => await this.#slots?.release(slot));
@@ -157,7 +167,10 @@ export class Bench {
     const spec = { ...(await this.spec(id, size)), ...other, snapshot: from, tokenSha256 };
     const machine = this.#guests.use(await this.vmm.restore(spec, signal));
     await machine.started;
-    return this.#guest(id, machine, from);
+    const guest = this.#guest(id, machine, from);
+    // Passt tries once to reach a guest that it has not heard of yet.
+    if (this.vmm.network === "passt") await waitForGuest(guest.agent, machine, 30_000, signal);
+    return guest;
   }
 
   /** Lets go of a machine and takes it over, as the next life of an agent does. */

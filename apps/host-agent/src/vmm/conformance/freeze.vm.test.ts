@@ -1,5 +1,6 @@
-import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { runCommand } from "@wrenn/daemon";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { savedParts } from "../frozen.ts";
 import { mergeMemory } from "../memory/merge.ts";
@@ -80,6 +81,42 @@ describe.each(drivers)("a %s machine that is frozen", (_name, open) => {
     expect(await digest(guest, guest.memory)).toBe(kept);
     const next = await bench.restore("after-failure", await bench.snapshot(guest), size);
     expect(await digest(next, next.memory)).toBe(kept);
+  });
+
+  test("goes on when the host's disk has no room for it, and the error says how much there is", async () => {
+    const guest = await bench.restore("no-room", booted, size);
+    const kept = await fill(guest, guest.memory);
+    const dir = join(bench.dir, "no-room-snapshot");
+    await mkdir(dir);
+    await runCommand("mount", ["-t", "tmpfs", "-o", "size=16k", "small", dir]);
+    stack.defer(async () => void (await runCommand("umount", [dir])));
+    const frozen = await guest.machine.freeze({}, signal);
+    await expect(frozen.save({ dir, baseId: "base" }, signal)).rejects.toMatchObject({
+      code: "host_disk_full",
+      message: expect.stringMatching(/0 MiB free, \d+ MiB are needed/),
+    });
+    expect(await readdir(dir)).toEqual([]);
+    await frozen.thaw();
+    expect(await digest(guest, guest.memory)).toBe(kept);
+    expect((await bench.pause(guest)).diskLayers).toHaveLength(3);
+  });
+
+  test("goes on when the freeze is given up", async () => {
+    const guest = await bench.restore("given-up", booted, size);
+    const kept = await fill(guest, guest.memory);
+    const layers = guest.machine.ownLayers;
+    // Wherever in the freeze it comes.
+    for (const ms of [0, 1, 2, 5, 10, 20, 50]) {
+      const nextLayerPath = bench.nextLayer(guest);
+      const given = AbortSignal.timeout(ms);
+      const frozen = await guest.machine.freeze({ nextLayerPath }, given).catch(() => undefined);
+      await frozen?.thaw();
+      expect(await digest(guest, guest.memory)).toBe(kept);
+      if (!frozen) await expect(stat(nextLayerPath)).rejects.toMatchObject({ code: "ENOENT" });
+    }
+    expect(guest.machine.ownLayers.slice(0, 1)).toEqual(layers);
+    const clone = await bench.restore("of-given-up", await bench.snapshot(guest), size);
+    expect(await digest(clone, clone.memory)).toBe(kept);
   });
 
   test("goes on when it is not saved after all", async () => {

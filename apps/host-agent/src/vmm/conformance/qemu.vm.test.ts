@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { runCommand } from "@wrenn/daemon";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { Halt, MachineSnapshot } from "../vmm.ts";
-import { Bench, digest, fill, openQemu, signal } from "./bench.ts";
+import { Bench, digest, digests, fill, fillBoth, openQemu, openUnwalledQemu, signal } from "./bench.ts";
 
 /** What no simulated machine has: a kernel with processes, and a disk that the host may have no room for. */
 const size = { vcpus: 1, memoryMib: 256 };
@@ -67,4 +67,17 @@ test("a guest waits while the host's disk is full, and misses nothing when it is
   await adopted.machine.goOn();
   expect(await digest(adopted, adopted.disk)).toBe(await filled);
   expect(adopted.machine.halt).toBeUndefined();
+});
+
+test("a machine without walls is forked and paused as one behind them", async () => {
+  await using own = new AsyncDisposableStack();
+  const unwalled = await Bench.open(openUnwalledQemu, own);
+  const guest = await unwalled.restore("unwalled", await unwalled.boot(size), size);
+  const kept = await fillBoth(guest);
+  const clone = await unwalled.restore("unwalled-clone", await unwalled.snapshot(guest), size);
+  expect(await digests(clone)).toEqual(kept);
+  const second = await unwalled.restore("unwalled-second", await unwalled.snapshot(guest), size);
+  expect(await digests(second)).toEqual(kept);
+  const resumed = await unwalled.restore("unwalled-resumed", await unwalled.pause(guest), size);
+  expect(await digests(resumed)).toEqual(kept);
 });

@@ -83,6 +83,7 @@ export async function decodeHeader(path: string, fileBytes: number, readAt: Read
   const pages = Number(fixed.readBigUInt64LE(24));
   const [runCount, idBytes] = [fixed.readUInt32LE(32), fixed.readUInt32LE(36)];
   if (idBytes > maxBaseIdBytes) throw corrupt("names no base");
+  if (runCount > pages || memoryBytes % pageBytes !== 0) throw corrupt("has runs of pages that cannot be");
   const headerBytes = fixedBytes + idBytes + runCount * bytesPerRun;
   const expected = headerBytes + pages * pageBytes + checksumBytes;
   if (fileBytes < expected) throw corrupt(`is truncated: it has ${fileBytes} bytes, not ${expected}`);

@@ -3,8 +3,14 @@ import { access, type FileHandle, open, rename, rm, stat } from "node:fs/promise
 import { dirname } from "node:path";
 import { WrennError } from "@wrenn/contracts";
 import { runCommand, syncDirectory } from "@wrenn/daemon";
+import { checkDiskSpace } from "../../disk-space.ts";
 import { checksumBytes, type DecodedHeader, decodeHeader } from "./diff-format.ts";
 import { bytesOf, type PageRun, pageBytes } from "./page-runs.ts";
+
+const mebibyte = 1024 * 1024;
+
+/** Unit of `st_blocks`: https://man7.org/linux/man-pages/man3/stat.3type.html */
+const blockBytes = 512;
 
 /** Pages that are in memory at a time: 4 MiB. */
 const portionPages = 1024;
@@ -34,17 +40,31 @@ export async function mergeMemory(spec: MergeSpec, signal: AbortSignal): Promise
   await rm(partial, { force: true });
   await using diff = await open(diffPath, "r");
   const decoded = await readHeader(diff, spec);
-  await runCommand("cp", ["--reflink=auto", "--sparse=always", "--", basePath, partial], { signal });
+  await copyBase(basePath, partial, signal);
   await using image = await open(partial, "r+");
   await applyPages(diff, diffPath, decoded, image, signal);
   await image.chmod(0o600);
-  // As old as the diff: the device state, which is written after it, tells an image that was changed later.
-  const { atime, mtime } = await diff.stat();
-  await image.utimes(atime, mtime);
+  // Not younger than the diff: the device state, which is written after it, tells an image that was changed later. Whole
+  // seconds, for a fraction might be rounded up.
+  const seconds = Math.floor((await diff.stat()).mtimeMs / 1000);
+  await image.utimes(seconds, seconds);
   await image.sync();
   await rename(partial, targetPath);
   await syncDirectory(dirname(targetPath));
   undo.move();
+}
+
+/** @throws {WrennError} `host_disk_full` when that may be why it could not be copied. */
+async function copyBase(from: string, to: string, signal: AbortSignal): Promise<void> {
+  try {
+    await runCommand("cp", ["--reflink=auto", "--sparse=always", "--", from, to], { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    const { blocks } = await stat(from);
+    await rm(to, { force: true });
+    await checkDiskSpace(dirname(to), Math.ceil((blocks * blockBytes) / mebibyte));
+    throw error;
+  }
 }
 
 async function readHeader(

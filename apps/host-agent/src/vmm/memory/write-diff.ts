@@ -1,11 +1,16 @@
 import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { checkDiskSpace } from "../../disk-space.ts";
 import { type DiffHeader, encodeHeader } from "./diff-format.ts";
+
+const mebibyte = 1024 * 1024;
 
 /**
  * Writes a memory diff to a new file, and waits until it is on the disk. A file that could not be completed is removed.
  *
  * @param pages the contents of the header's runs, in pieces of any size; each piece is used until the next is asked for.
+ * @throws {WrennError} `host_disk_full`, before anything is written, when it is known that there is no room.
  */
 export async function writeDiff(
   path: string,
@@ -13,6 +18,7 @@ export async function writeDiff(
   pages: Iterable<Buffer> | AsyncIterable<Buffer>,
   signal: AbortSignal,
 ): Promise<void> {
+  await checkDiskSpace(dirname(path), Math.ceil(header.runs.bytes / mebibyte));
   await using file = await open(path, "wx", 0o600);
   try {
     const hash = createHash("sha256");

@@ -34,11 +34,11 @@ export async function freezeQemu(
   signal.throwIfAborted();
 
   const stoppedAt = performance.now();
-  // A guest that cannot go on has ended, and that is noticed by itself.
-  undo.defer(() => monitor.execute("cont").then(ignore, ignore));
-  await monitor.execute("stop");
-  const deviceState = await stateFile.save(monitor);
-  signal.throwIfAborted();
+  // Commands are obeyed in order: a stop that takes too long is followed by this one, for which nobody has to wait. A
+  // guest that cannot go on has ended, and that is noticed by itself.
+  undo.defer(() => void monitor.execute("cont").catch(() => {}));
+  await until(monitor.execute("stop"), signal);
+  const deviceState = await until(stateFile.save(monitor), signal);
   const runs = await memory.dirtyPages();
   await copy?.fill(memory, atMost(maxCopyBytes, runs));
   signal.throwIfAborted();
@@ -72,4 +72,16 @@ function atMost(maxBytes: number, runs: PageRuns): PageRuns {
   throw new WrennError("host_memory_full", sentence);
 }
 
-function ignore(): void {}
+/** Waits for something that goes on when nobody waits for it any more. */
+async function until<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
+  if (signal.aborted) abort();
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+    work.catch(() => {});
+  }
+}

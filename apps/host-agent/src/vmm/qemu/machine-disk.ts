@@ -85,7 +85,8 @@ export class MachineDisk {
     await makeEmptyLayer(path, top.diskBytes);
     undo.defer(() => rm(path, { force: true }));
     await this.#open(node, path);
-    undo.defer(() => this.#remove(node));
+    // Before whatever the monitor is told next; nobody waits for a QEMU that does not answer.
+    undo.defer(() => void this.#remove(node));
     const owned = undo.move();
     const goOver = async () => {
       await this.#goOver(top, node, path);

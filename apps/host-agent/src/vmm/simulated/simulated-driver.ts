@@ -42,7 +42,9 @@ export class SimulatedDriver implements Vmm {
   }
 
   async flatten({ layers, path }: FlattenSpec): Promise<void> {
-    await copyDisk(topLayer(layers).path, path);
+    const top = layers.at(-1);
+    if (!top) throw new RangeError("there is nothing to flatten");
+    await copyDisk(top.path, path);
   }
 
   async #launch(parts: SimulatedParts, tokenSha256: string, signal: AbortSignal): Promise<Machine> {
