@@ -28,6 +28,8 @@ export interface ProbeOptions {
   readonly kernel: Kernel;
   readonly confiner: Confiner;
   readonly signal: AbortSignal;
+  /** Longest wait for a sign of life. */
+  readonly timeoutMs?: number;
 }
 
 /** Whether guests run under KVM here, and why not. */
@@ -68,7 +70,7 @@ export async function probeKvm(cachePath: string, options: ProbeOptions): Promis
 
 /** Boots the kernel without disk and network, and waits until a program in it has written to the console. */
 export async function guestRuns(accelerator: Accelerator, options: ProbeOptions): Promise<boolean> {
-  const { binary, kernel, confiner, signal } = options;
+  const { binary, kernel, confiner, signal, timeoutMs = boundMs } = options;
   await using stack = new AsyncDisposableStack();
   const files = stack.use(new InheritedFiles(0));
   const [kernelFd, initramfsFd] = [
@@ -80,7 +82,7 @@ export async function guestRuns(accelerator: Accelerator, options: ProbeOptions)
   // A user above those of the slots, and no network device.
   const place = { index: maxSlots, uid: machineUid(maxSlots), namespacePath: "/proc/self/ns/net" };
   const { file, args: rest } = await confiner.confine({ file: binary, args }, place, size, 0);
-  const deadline = AbortSignal.any([signal, AbortSignal.timeout(boundMs)]);
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
   const child = spawn(file, rest, {
     env: confinedEnvironment(),
     killSignal: "SIGKILL",
