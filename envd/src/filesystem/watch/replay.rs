@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use proptest::prelude::*;
 
@@ -20,6 +21,8 @@ enum Step {
     Move(PathBuf, PathBuf),
     MoveOut(PathBuf),
     MoveIn(PathBuf),
+    /// Below what has been moved out.
+    WriteOutside(PathBuf),
     /// The watcher looks at what has happened since it last did.
     Look,
 }
@@ -37,8 +40,27 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (path(), path()).prop_map(|(from, to)| Step::Move(from, to)),
         1 => path().prop_map(Step::MoveOut),
         1 => path().prop_map(Step::MoveIn),
+        1 => path().prop_map(Step::WriteOutside),
         2 => Just(Step::Look),
     ]
+}
+
+/// What cannot be done is not done: then nothing happens, and nothing is to be told.
+fn apply(step: &Step, root: &Path, outside: &Path) {
+    let aside = outside.join("aside");
+    let _impossible = match step {
+        Step::MakeDirs(path) => fs::create_dir_all(root.join(path)),
+        Step::Write(path) => fs::write(root.join(path), b"content"),
+        Step::WriteOutside(path) => fs::write(aside.join(path), b"content"),
+        Step::Remove(path) => fs::remove_dir_all(root.join(path)).or_else(|_| fs::remove_file(root.join(path))),
+        Step::Move(from, to) => fs::rename(root.join(from), root.join(to)),
+        Step::MoveOut(path) => {
+            let _absent = fs::remove_dir_all(&aside);
+            fs::rename(root.join(path), aside)
+        }
+        Step::MoveIn(path) => fs::rename(aside, root.join(path)),
+        Step::Look => Ok(()),
+    };
 }
 
 /// A watched directory, one outside it, and the tree as the events tell it.
@@ -52,7 +74,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let base = std::env::temp_dir().join(format!("envd-replay-{:?}", std::thread::current().id()));
+        let base = std::env::temp_dir().join(format!("envd-replay-{:?}", thread::current().id()));
         let (root, outside) = (base.join("watched"), base.join("outside"));
         let _absent = fs::remove_dir_all(&base);
         for directory in [&root, &outside] {
@@ -63,26 +85,6 @@ impl World {
         let watched = Watched::open(Arc::clone(&inotify), root.clone(), options);
         let watched = watched.map_err(|fault| fault.message).expect("watched");
         Self { root, outside, inotify, watched, told: BTreeSet::new() }
-    }
-
-    /// What cannot be done is not done: then nothing happens, and nothing is to be told.
-    fn apply(&mut self, step: &Step) {
-        let (root, aside) = (&self.root, self.outside.join("aside"));
-        let _impossible = match step {
-            Step::MakeDirs(path) => fs::create_dir_all(root.join(path)),
-            Step::Write(path) => fs::write(root.join(path), b"content"),
-            Step::Remove(path) => fs::remove_dir_all(root.join(path)).or_else(|_| fs::remove_file(root.join(path))),
-            Step::Move(from, to) => fs::rename(root.join(from), root.join(to)),
-            Step::MoveOut(path) => {
-                let _absent = fs::remove_dir_all(&aside);
-                fs::rename(root.join(path), aside)
-            }
-            Step::MoveIn(path) => fs::rename(aside, root.join(path)),
-            Step::Look => {
-                self.look();
-                Ok(())
-            }
-        };
     }
 
     fn look(&mut self) {
@@ -135,14 +137,30 @@ impl Drop for World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn who_replays_the_events_has_the_same_tree(steps in prop::collection::vec(step(), 1..40)) {
         let mut world = World::new();
         for step in &steps {
-            world.apply(step);
+            apply(step, &world.root, &world.outside);
+            if matches!(step, Step::Look) {
+                world.look();
+            }
         }
+        world.look();
+        prop_assert_eq!(&world.told, &world.really());
+    }
+
+    #[test]
+    fn who_replays_them_while_it_happens_has_it_too(steps in prop::collection::vec(step(), 20..80)) {
+        let mut world = World::new();
+        let (root, outside) = (world.root.clone(), world.outside.clone());
+        let changing = thread::spawn(move || steps.iter().for_each(|step| apply(step, &root, &outside)));
+        while !changing.is_finished() {
+            world.look();
+        }
+        changing.join().expect("changed");
         world.look();
         prop_assert_eq!(&world.told, &world.really());
     }

@@ -144,7 +144,8 @@ impl Watched {
     fn appeared(&mut self, event: &Event<'_>, path: &Path, batch: &mut Batch) {
         let arrival = self.arriving.iter().position(|(cookie, _)| *cookie == event.cookie && event.cookie != 0);
         let arrival = arrival.map(|index| self.arriving.swap_remove(index).1);
-        if self.reported.withdraw(event) {
+        // A rename may have put another thing in the place of what was reported.
+        if self.reported.withdraw(event) && event.has(libc::IN_CREATE) {
             return;
         }
         // A file that was made aside appears by a rename; for the client it is written where it is.
