@@ -117,3 +117,35 @@ fn exhausted(subject: &str, cause: &io::Error) -> Fault {
         _ => fault,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::defaults::SharedDefaults;
+    use crate::process::request::plan;
+    use crate::proto::process::{ProcessConfig, StartRequest};
+
+    fn candidates(cmd: &str, path: &str) -> Vec<String> {
+        let mut config = ProcessConfig { cmd: cmd.into(), ..ProcessConfig::default() };
+        config.envs.insert("PATH".into(), path.into());
+        let request = StartRequest { process: config.into(), ..StartRequest::default() };
+        let plan = plan(request, None, SharedDefaults::default().get()).expect("plan");
+        programs(&plan).expect("paths").into_iter().map(|path| path.into_string().expect("utf-8")).collect()
+    }
+
+    #[test]
+    fn a_name_is_looked_for_along_the_processs_own_path() {
+        assert_eq!(candidates("ls", "/a:/b/"), ["/a/ls", "/b//ls"]);
+        assert_eq!(candidates("ls", "/a::"), ["/a/ls", "ls", "ls"]);
+        assert_eq!(candidates("ls", ""), ["ls"]);
+        assert_eq!(candidates("./ls", "/a"), ["./ls"]);
+    }
+
+    #[test]
+    fn a_guest_that_has_run_out_of_something_says_so() {
+        for errno in [libc::EMFILE, libc::EAGAIN, libc::ENOMEM] {
+            assert_eq!(exhausted("process", &io::Error::from_raw_os_error(errno)).kind, Kind::TooMany);
+        }
+        assert_eq!(exhausted("process", &io::Error::from_raw_os_error(libc::ENOENT)).kind, Kind::NotFound);
+    }
+}

@@ -52,3 +52,14 @@ fn a_selector_must_say_something() {
     let fault = Table::new(None).find(None).err().expect("fault");
     assert_eq!(fault.kind, Kind::InvalidArgument);
 }
+
+#[test]
+fn one_more_is_refused_when_there_are_enough() {
+    let table = Table::new(None);
+    let _keys: Vec<_> = (0..MAX_RUNNING).map(|_| table.insert(sample(1, "same"))).collect();
+    assert_eq!(table.check_room().expect_err("full").kind, Kind::TooMany);
+    let process = sample(2, "last");
+    let key = table.insert(Arc::clone(&process));
+    end(&table, &process, &key);
+    assert_eq!(table.list().len(), MAX_RUNNING);
+}
