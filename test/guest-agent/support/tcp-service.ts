@@ -41,9 +41,9 @@ export async function startService(
   address = "127.0.0.1",
 ): Promise<TcpService> {
   const script = `
-    use IO::Socket::IP; use Socket; $| = 1; $SIG{CHLD} = "IGNORE"; $SIG{PIPE} = "IGNORE";
+    use IO::Socket::IP; use Socket qw(:DEFAULT :addrinfo); $| = 1; $SIG{CHLD} = "IGNORE"; $SIG{PIPE} = "IGNORE";
     sub write_all { my ($c, $b) = @_; while (length $b) { my $w = syswrite($c, $b) // return; substr($b, 0, $w, "") } }
-    my $l = IO::Socket::IP->new(LocalHost => "${address}", LocalPort => 0, Listen => 256, V6Only => 1) or die $@;
+    my $l = IO::Socket::IP->new(LocalHost => "${address}", LocalPort => 0, GetAddrInfoFlags => AI_NUMERICHOST, Listen => 256, V6Only => 1) or die $@;
     setsockopt($l, SOL_SOCKET, SO_RCVBUF, pack("i", 16384)) if ${behaviour === "deaf" ? 1 : 0};
     print "port ", $l->sockport, "\\n";
     while (my $c = $l->accept) {
