@@ -114,6 +114,11 @@ export class Bench {
     await guests.disposeAsync();
   }
 
+  /** Done when the machines of the present test are ended, in the reverse order of all that. */
+  defer(release: () => Promise<void>): void {
+    this.#guests.defer(release);
+  }
+
   runDir(id: string): string {
     return join(this.dir, id);
   }

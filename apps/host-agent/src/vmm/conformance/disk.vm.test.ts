@@ -1,74 +1,66 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { DiskLayer, MachineSnapshot } from "../vmm.ts";
-import { Bench, digest, drivers, fill, signal } from "./bench.ts";
+import { describe, expect, test } from "vitest";
+import type { DiskLayer } from "../vmm.ts";
+import { digest, drivers, fill, signal } from "./bench.ts";
+import { bootedBench } from "./booted.ts";
 
 const size = { vcpus: 1, memoryMib: 256 };
 const gibibyte = 2 ** 30;
 
 describe.each(drivers)("the disk of a %s machine", (_name, open) => {
-  let stack: AsyncDisposableStack;
-  let bench: Bench;
-  let booted: MachineSnapshot;
-  beforeAll(async () => {
-    stack = new AsyncDisposableStack();
-    bench = await Bench.open(open, stack);
-    booted = await bench.boot(size);
-  });
-  afterEach(() => bench.clear());
-  afterAll(() => stack.disposeAsync());
+  const at = bootedBench(open, size);
 
   test("can be flattened: a short chain holds what the long one did", async () => {
-    let guest = await bench.restore("deep-0", booted, size);
-    let snapshot = booted;
+    let guest = await at.bench.restore("deep-0", at.booted, size);
+    let snapshot = at.booted;
     for (let depth = 1; depth <= 3; depth += 1) {
       await fill(guest, guest.disk);
-      snapshot = await bench.pause(guest);
-      guest = await bench.restore(`deep-${depth}`, snapshot, size);
+      snapshot = await at.bench.pause(guest);
+      guest = await at.bench.restore(`deep-${depth}`, snapshot, size);
     }
     const kept = await digest(guest, guest.disk);
-    const runDir = join(bench.dir, "flatten");
+    const runDir = join(at.bench.dir, "flatten");
     await mkdir(runDir);
-    const path = join(bench.dir, "flattened.qcow2");
+    const path = join(at.bench.dir, "flattened.qcow2");
     const { diskLayers } = snapshot;
     expect(diskLayers).toHaveLength(5);
-    await bench.vmm.flatten({ id: "flatten", runDir, layers: diskLayers, kept: 2, path }, signal);
+    await at.bench.vmm.flatten({ id: "flatten", runDir, layers: diskLayers, kept: 2, path }, signal);
     const flat: DiskLayer[] = [...diskLayers.slice(0, 2), { path, format: "qcow2" }];
-    const short = await bench.restore("flat", { ...snapshot, diskLayers: flat }, size);
+    const short = await at.bench.restore("flat", { ...snapshot, diskLayers: flat }, size);
     expect(await digest(short, short.disk)).toBe(kept);
     await fill(short, short.disk);
     expect(await digest(guest, guest.disk)).toBe(kept);
   });
 
   test("can be shortened while the machine runs, and is frozen again afterwards", async () => {
-    const guest = await bench.restore("long", booted, size);
+    const guest = await at.bench.restore("long", at.booted, size);
     const kept = await fill(guest, guest.disk);
-    const [first, second] = [await bench.snapshot(guest), await bench.snapshot(guest)];
+    const [first, second] = [await at.bench.snapshot(guest), await at.bench.snapshot(guest)];
     expect(guest.machine.ownLayers).toHaveLength(3);
     await guest.machine.shortenDisk(signal);
     expect(guest.machine.ownLayers).toHaveLength(1);
     expect(await digest(guest, guest.disk)).toBe(kept);
     const own = await fill(guest, guest.disk);
-    const third = await bench.snapshot(guest);
+    const third = await at.bench.snapshot(guest);
     expect(third.diskLayers).toHaveLength(first.diskLayers.length);
     for (const [name, snapshot] of Object.entries({ first, second })) {
-      const clone = await bench.restore(`long-${name}`, snapshot, size);
+      const clone = await at.bench.restore(`long-${name}`, snapshot, size);
       expect(await digest(clone, clone.disk)).toBe(kept);
     }
-    const clone = await bench.restore("long-third", third, size);
+    const clone = await at.bench.restore("long-third", third, size);
     expect(await digest(clone, clone.disk)).toBe(own);
   });
 
   test("grows while the machine runs, stays so in its clones, and never shrinks", async () => {
-    const guest = await bench.restore("grown", booted, size);
+    const guest = await at.bench.restore("grown", at.booted, size);
     const kept = await fill(guest, guest.disk);
     await guest.machine.resizeDisk(5 * gibibyte);
     await expect(guest.machine.resizeDisk(gibibyte)).rejects.toMatchObject({ code: "invalid_request" });
-    const clone = await bench.restore("grown-clone", await bench.snapshot(guest), size);
+    const clone = await at.bench.restore("grown-clone", await at.bench.snapshot(guest), size);
     await expect(clone.machine.resizeDisk(4 * gibibyte)).rejects.toMatchObject({ code: "invalid_request" });
     await clone.machine.resizeDisk(6 * gibibyte);
-    if (bench.vmm.name === "simulated") return;
+    if (at.bench.vmm.name === "simulated") return;
     const sectors = "cat /sys/block/vda/size";
     expect(Number(await guest.sh(sectors)) * 512).toBe(5 * gibibyte);
     expect(Number(await clone.sh(sectors)) * 512).toBe(6 * gibibyte);

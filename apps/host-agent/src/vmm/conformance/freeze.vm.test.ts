@@ -1,95 +1,86 @@
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { runCommand } from "@wrenn/daemon";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { savedParts } from "../frozen.ts";
 import { mergeMemory } from "../memory/merge.ts";
-import type { MachineSnapshot } from "../vmm.ts";
-import { Bench, digest, digests, drivers, fill, fillBoth, signal } from "./bench.ts";
+import { digest, digests, drivers, fill, fillBoth, signal } from "./bench.ts";
+import { bootedBench } from "./booted.ts";
 
 const size = { vcpus: 1, memoryMib: 256 };
 
 describe.each(drivers)("a %s machine that is frozen", (_name, open) => {
-  let stack: AsyncDisposableStack;
-  let bench: Bench;
-  let booted: MachineSnapshot;
-  beforeAll(async () => {
-    stack = new AsyncDisposableStack();
-    bench = await Bench.open(open, stack);
-    booted = await bench.boot(size);
-  });
-  afterEach(() => bench.clear());
-  afterAll(() => stack.disposeAsync());
+  const at = bootedBench(open, size);
 
   test("loses nothing of memory or disk, three times in a row", async () => {
-    let guest = await bench.restore("cycle-0", booted, size);
+    let guest = await at.bench.restore("cycle-0", at.booted, size);
     let kept = await fillBoth(guest);
     for (let cycle = 1; cycle <= 3; cycle += 1) {
-      guest = await bench.restore(`cycle-${cycle}`, await bench.pause(guest), size);
+      guest = await at.bench.restore(`cycle-${cycle}`, await at.bench.pause(guest), size);
       expect(await digests(guest)).toEqual(kept);
       if (cycle === 2) kept = await fillBoth(guest);
     }
   });
 
   test("keeps zeroes that its guest has written over something else", async () => {
-    const guest = await bench.restore("full", booted, size);
+    const guest = await at.bench.restore("full", at.booted, size);
     await fill(guest, guest.memory);
-    const second = await bench.restore("zeroed", await bench.pause(guest), size);
+    const second = await at.bench.restore("zeroed", await at.bench.pause(guest), size);
     const zeroes = await second.sh(
       `head -c 64K /dev/zero | dd of=${second.memory} conv=notrunc status=none; sha256sum < ${second.memory}`,
     );
-    const third = await bench.restore("still-zero", await bench.pause(second), size);
+    const third = await at.bench.restore("still-zero", await at.bench.pause(second), size);
     expect(await digest(third, third.memory)).toBe(zeroes);
   });
 
   test("goes on with its clones, each alone", async () => {
-    const source = await bench.restore("source", booted, size);
+    const source = await at.bench.restore("source", at.booted, size);
     const kept = await fillBoth(source);
-    const snapshot = await bench.snapshot(source);
+    const snapshot = await at.bench.snapshot(source);
     await fillBoth(source);
     const clones = [
-      await bench.restore("left", snapshot, size),
-      await bench.restore("right", snapshot, size),
+      await at.bench.restore("left", snapshot, size),
+      await at.bench.restore("right", snapshot, size),
     ];
     for (const clone of clones) expect(await digests(clone)).toEqual(kept);
     const guests = [source, ...clones];
     const own = await Promise.all(guests.map(fillBoth));
     expect(await Promise.all(guests.map(digests))).toEqual(own);
     // What was frozen stays what it was.
-    expect(await digests(await bench.restore("later", snapshot, size))).toEqual(kept);
+    expect(await digests(await at.bench.restore("later", snapshot, size))).toEqual(kept);
   });
 
   test("can be forked again and again, and its clones too", async () => {
-    let guest = await bench.restore("tree-0", booted, size);
+    let guest = await at.bench.restore("tree-0", at.booted, size);
     for (let depth = 1; depth <= 3; depth += 1) {
       const kept = await fillBoth(guest);
-      await bench.snapshot(guest);
-      guest = await bench.restore(`tree-${depth}`, await bench.snapshot(guest), size);
+      await at.bench.snapshot(guest);
+      guest = await at.bench.restore(`tree-${depth}`, await at.bench.snapshot(guest), size);
       expect(await digests(guest)).toEqual(kept);
     }
   });
 
   test("goes on when the freeze fails, on the layer that it had", async () => {
-    const guest = await bench.restore("unfrozen", booted, size);
+    const guest = await at.bench.restore("unfrozen", at.booted, size);
     const kept = await fill(guest, guest.memory);
     const layers = guest.machine.ownLayers;
-    const nextLayerPath = bench.nextLayer(guest);
+    const nextLayerPath = at.bench.nextLayer(guest);
     const options = { nextLayerPath, maxCopyBytes: 4096 };
     await expect(guest.machine.freeze(options, signal)).rejects.toMatchObject({ code: "host_memory_full" });
     expect(guest.machine.ownLayers).toEqual(layers);
     await expect(stat(nextLayerPath)).rejects.toMatchObject({ code: "ENOENT" });
     expect(await digest(guest, guest.memory)).toBe(kept);
-    const next = await bench.restore("after-failure", await bench.snapshot(guest), size);
+    const next = await at.bench.restore("after-failure", await at.bench.snapshot(guest), size);
     expect(await digest(next, next.memory)).toBe(kept);
   });
 
   test("goes on when the host's disk has no room for it, and the error says how much there is", async () => {
-    const guest = await bench.restore("no-room", booted, size);
+    const guest = await at.bench.restore("no-room", at.booted, size);
     const kept = await fill(guest, guest.memory);
-    const dir = join(bench.dir, "no-room-snapshot");
+    const dir = join(at.bench.dir, "no-room-snapshot");
     await mkdir(dir);
     await runCommand("mount", ["-t", "tmpfs", "-o", "size=16k", "small", dir]);
-    stack.defer(async () => void (await runCommand("umount", [dir])));
+    at.bench.defer(async () => void (await runCommand("umount", [dir])));
     const frozen = await guest.machine.freeze({}, signal);
     await expect(frozen.save({ dir, baseId: "base" }, signal)).rejects.toMatchObject({
       code: "host_disk_full",
@@ -98,16 +89,16 @@ describe.each(drivers)("a %s machine that is frozen", (_name, open) => {
     expect(await readdir(dir)).toEqual([]);
     await frozen.thaw();
     expect(await digest(guest, guest.memory)).toBe(kept);
-    expect((await bench.pause(guest)).diskLayers).toHaveLength(3);
+    expect((await at.bench.pause(guest)).diskLayers).toHaveLength(3);
   });
 
   test("goes on when the freeze is given up", async () => {
-    const guest = await bench.restore("given-up", booted, size);
+    const guest = await at.bench.restore("given-up", at.booted, size);
     const kept = await fill(guest, guest.memory);
     const layers = guest.machine.ownLayers;
     // Wherever in the freeze it comes.
     for (const ms of [0, 1, 2, 5, 10, 20, 50]) {
-      const nextLayerPath = bench.nextLayer(guest);
+      const nextLayerPath = at.bench.nextLayer(guest);
       const given = AbortSignal.timeout(ms);
       const frozen = await guest.machine.freeze({ nextLayerPath }, given).catch(() => undefined);
       await frozen?.thaw();
@@ -115,24 +106,24 @@ describe.each(drivers)("a %s machine that is frozen", (_name, open) => {
       if (!frozen) await expect(stat(nextLayerPath)).rejects.toMatchObject({ code: "ENOENT" });
     }
     expect(guest.machine.ownLayers.slice(0, 1)).toEqual(layers);
-    const clone = await bench.restore("of-given-up", await bench.snapshot(guest), size);
+    const clone = await at.bench.restore("of-given-up", await at.bench.snapshot(guest), size);
     expect(await digest(clone, clone.memory)).toBe(kept);
   });
 
   test("goes on when it is not saved after all", async () => {
-    const guest = await bench.restore("kept", booted, size);
+    const guest = await at.bench.restore("kept", at.booted, size);
     const kept = await fill(guest, guest.memory);
     {
       await using frozen = await guest.machine.freeze({}, signal);
       expect(frozen.dirtyBytes).toBeGreaterThan(0);
-      const dir = join(bench.dir, "absent");
+      const dir = join(at.bench.dir, "absent");
       await expect(frozen.save({ dir, baseId: "x" }, signal)).rejects.toMatchObject({ code: "ENOENT" });
     }
     expect(await digest(guest, guest.memory)).toBe(kept);
   });
 
   test("has as much to save as its guest has changed, not as much as it has", async () => {
-    const guest = await bench.restore("dirty", booted, size);
+    const guest = await at.bench.restore("dirty", at.booted, size);
     const before = await guest.machine.dirtyBytes();
     await fill(guest, guest.memory);
     const after = await guest.machine.dirtyBytes();
@@ -143,7 +134,7 @@ describe.each(drivers)("a %s machine that is frozen", (_name, open) => {
   });
 
   test("stands still meanwhile, and says for how long it did", async () => {
-    const guest = await bench.restore("still", booted, size);
+    const guest = await at.bench.restore("still", at.booted, size);
     const frozen = await guest.machine.freeze({}, signal);
     const answer = guest.sh("echo here");
     const first = await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 200, "nothing"))]);
@@ -153,32 +144,32 @@ describe.each(drivers)("a %s machine that is frozen", (_name, open) => {
   });
 
   test("is frozen as well by an agent that took it over", async () => {
-    const guest = await bench.restore("adopted", booted, size);
+    const guest = await at.bench.restore("adopted", at.booted, size);
     const kept = await fill(guest, guest.memory);
-    await bench.snapshot(guest);
-    const adopted = await bench.adopt(guest);
+    await at.bench.snapshot(guest);
+    const adopted = await at.bench.adopt(guest);
     expect(adopted.machine.ownLayers).toEqual(guest.machine.ownLayers);
     const onDisk = await fill(adopted, adopted.disk);
-    const clone = await bench.restore("of-adopted", await bench.snapshot(adopted), size);
+    const clone = await at.bench.restore("of-adopted", await at.bench.snapshot(adopted), size);
     expect(await digests(clone)).toEqual([kept, onDisk]);
   });
 
   test("goes on when the agent ended while it froze it", async () => {
-    const guest = await bench.restore("interrupted", booted, size);
+    const guest = await at.bench.restore("interrupted", at.booted, size);
     const kept = await fill(guest, guest.memory);
-    await guest.machine.freeze({ nextLayerPath: bench.nextLayer(guest) }, signal);
-    const adopted = await bench.adopt(guest);
+    await guest.machine.freeze({ nextLayerPath: at.bench.nextLayer(guest) }, signal);
+    const adopted = await at.bench.adopt(guest);
     expect(adopted.machine.ownLayers).toEqual(guest.machine.ownLayers);
     expect(adopted.machine.ownLayers).toHaveLength(2);
-    const clone = await bench.restore("of-interrupted", await bench.snapshot(adopted), size);
+    const clone = await at.bench.restore("of-interrupted", await at.bench.snapshot(adopted), size);
     expect(await digest(clone, clone.memory)).toBe(kept);
     expect(await digest(adopted, adopted.memory)).toBe(kept);
   });
 
   test("a snapshot that is damaged is refused, and named", async () => {
-    const guest = await bench.restore("damaged", booted, size);
+    const guest = await at.bench.restore("damaged", at.booted, size);
     await fill(guest, guest.memory);
-    const dir = join(bench.dir, "damaged-snapshot");
+    const dir = join(at.bench.dir, "damaged-snapshot");
     await mkdir(dir);
     const frozen = await guest.machine.freeze({}, signal);
     await frozen.save({ dir, baseId: "base" }, signal);
@@ -186,7 +177,7 @@ describe.each(drivers)("a %s machine that is frozen", (_name, open) => {
     const whole = await readFile(diffPath);
     const merged = (baseId = "base") => {
       const targetPath = join(dir, "memory");
-      return mergeMemory({ basePath: booted.memoryPath, baseId, diffPath, targetPath }, signal);
+      return mergeMemory({ basePath: at.booted.memoryPath, baseId, diffPath, targetPath }, signal);
     };
     const corrupt = (reason: RegExp) => ({
       code: "snapshot_corrupt",
@@ -204,10 +195,10 @@ describe.each(drivers)("a %s machine that is frozen", (_name, open) => {
     await expect(merged("another")).rejects.toMatchObject(corrupt(/is a diff of base, not of another/));
     await frozen.thaw();
 
-    const snapshot = await bench.pause(guest);
+    const snapshot = await at.bench.pause(guest);
     const state = await readFile(snapshot.deviceStatePath);
     await writeFile(snapshot.deviceStatePath, state.subarray(0, -1));
-    await expect(bench.restore("truncated", snapshot, size)).rejects.toMatchObject({
+    await expect(at.bench.restore("truncated", snapshot, size)).rejects.toMatchObject({
       code: "snapshot_corrupt",
       message: expect.stringContaining(join(dirname(snapshot.deviceStatePath), savedParts.deviceState)),
     });

@@ -1,9 +1,9 @@
 import { writeFile } from "node:fs/promises";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { GuestAgent } from "../../guest/guest-agent.ts";
 import { runInGuest } from "../../guest/run-in-guest.ts";
-import type { MachineSnapshot } from "../vmm.ts";
 import { Bench, bootToken, drivers, openQemu, signal } from "./bench.ts";
+import { bootedBench } from "./booted.ts";
 
 const size = { vcpus: 1, memoryMib: 256 };
 
@@ -19,19 +19,13 @@ test("a QEMU that cannot load a state says why, and its machine does not start",
 });
 
 describe.each(drivers)("a %s machine", (_name, open) => {
-  let stack: AsyncDisposableStack;
-  let bench: Bench;
-  let booted: MachineSnapshot;
-  beforeAll(async () => {
-    stack = new AsyncDisposableStack();
-    bench = await Bench.open(open, stack);
-    booted = await bench.boot(size);
-  });
-  afterEach(() => bench.clear());
-  afterAll(() => stack.disposeAsync());
+  const at = bootedBench(open, size);
 
   test("is restored many times, claimed, worked in, and ended", async () => {
-    const guests = [await bench.restore("one", booted, size), await bench.restore("two", booted, size)];
+    const guests = [
+      await at.bench.restore("one", at.booted, size),
+      await at.bench.restore("two", at.booted, size),
+    ];
     for (const [i, { agent, machine, sh }] of guests.entries()) {
       await agent.claim({ accessToken: `token-${i}` }, signal);
       expect(await sh(`echo ${i}`)).toBe(`${i}\n`);
@@ -48,15 +42,15 @@ describe.each(drivers)("a %s machine", (_name, open) => {
   });
 
   test("reports its end when nobody ended it", async () => {
-    const { machine } = await bench.restore("victim", booted, size);
+    const { machine } = await at.bench.restore("victim", at.booted, size);
     process.kill(machine.process.pid, "SIGKILL");
     expect(await machine.exited).toMatchObject({ code: null, signal: "SIGKILL" });
   });
 
   test("runs on when its agent lets go of it, and is taken over", async () => {
-    const kept = await bench.restore("kept", booted, size);
-    const spec = bench.adoptSpec("kept", kept.machine);
-    const { machine, sh } = await bench.adopt(kept);
+    const kept = await at.bench.restore("kept", at.booted, size);
+    const spec = at.bench.adoptSpec("kept", kept.machine);
+    const { machine, sh } = await at.bench.adopt(kept);
     expect(machine.process).toEqual(kept.machine.process);
     expect(machine.ownLayers).toEqual(kept.machine.ownLayers);
     expect(await sh("echo here")).toBe("here\n");
@@ -64,14 +58,14 @@ describe.each(drivers)("a %s machine", (_name, open) => {
     process.kill(machine.process.pid, "SIGKILL");
     expect(await machine.exited).toMatchObject({ code: null, signal: null });
     await machine[Symbol.asyncDispose]();
-    expect(await bench.vmm.adopt(spec, signal)).toBeUndefined();
+    expect(await at.bench.vmm.adopt(spec, signal)).toBeUndefined();
     const reused = { ...spec.process, pid: process.pid };
-    expect(await bench.vmm.adopt({ ...spec, process: reused }, signal)).toBeUndefined();
+    expect(await at.bench.vmm.adopt({ ...spec, process: reused }, signal)).toBeUndefined();
   });
 
   test("is not started from a snapshot that is not there, and no process is left", async () => {
-    const { diskLayers } = booted;
+    const { diskLayers } = at.booted;
     const snapshot = { memoryPath: "/no/memory", deviceStatePath: "/no/state", diskLayers };
-    await expect(bench.restore("lost", snapshot, size)).rejects.toThrow("/no/");
+    await expect(at.bench.restore("lost", snapshot, size)).rejects.toThrow("/no/");
   });
 });

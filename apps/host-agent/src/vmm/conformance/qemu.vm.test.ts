@@ -1,26 +1,18 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { runCommand } from "@wrenn/daemon";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import type { Halt, MachineSnapshot } from "../vmm.ts";
+import { expect, test } from "vitest";
+import type { Halt } from "../vmm.ts";
 import { Bench, digest, digests, fill, fillBoth, openQemu, openUnwalledQemu, signal } from "./bench.ts";
+import { bootedBench } from "./booted.ts";
 
 /** What no simulated machine has: a kernel with processes, and a disk that the host may have no room for. */
 const size = { vcpus: 1, memoryMib: 256 };
 
-let stack: AsyncDisposableStack;
-let bench: Bench;
-let booted: MachineSnapshot;
-beforeAll(async () => {
-  stack = new AsyncDisposableStack();
-  bench = await Bench.open(openQemu, stack);
-  booted = await bench.boot(size);
-});
-afterEach(() => bench.clear());
-afterAll(() => stack.disposeAsync());
+const at = bootedBench(openQemu, size);
 
 test("a process goes on counting where it was", async () => {
-  let guest = await bench.restore("counter-0", booted, size);
+  let guest = await at.bench.restore("counter-0", at.booted, size);
   const count = "echo >&3; read n < /run/numbers; echo $n";
   await guest.sh("mkfifo /run/ticks /run/numbers");
   await guest.sh(
@@ -29,18 +21,18 @@ test("a process goes on counting where it was", async () => {
   const next = async () => Number(await guest.sh(`exec 3<>/run/ticks; ${count}`));
   expect([await next(), await next()]).toEqual([1, 2]);
   for (const cycle of [1, 2]) {
-    guest = await bench.restore(`counter-${cycle}`, await bench.pause(guest), size);
+    guest = await at.bench.restore(`counter-${cycle}`, await at.bench.pause(guest), size);
     expect(await next()).toBe(2 + cycle);
   }
 });
 
 test("memory and disk of a clone are of one moment, whatever its source was doing", async () => {
-  const source = await bench.restore("writer", booted, size);
+  const source = await at.bench.restore("writer", at.booted, size);
   // Each line is on the disk before its number is in memory, and before the next is begun.
   const step = `n=$((n + 1)); echo $n >> ${source.disk}; sync ${source.disk}; echo $n > ${source.memory}`;
   await source.sh(`{ n=0; while [ $n -lt 300 ]; do ${step}; done; } > /dev/null 2>&1 &`);
   for (const name of ["first", "second"]) {
-    const clone = await bench.restore(`writer-${name}`, await bench.snapshot(source), size);
+    const clone = await at.bench.restore(`writer-${name}`, await at.bench.snapshot(source), size);
     const acknowledged = Number.parseInt(await clone.sh(`cat ${clone.memory} || true`), 10) || 0;
     const lines = (await clone.sh(clone.readDisk)).trim().split("\n").map(Number);
     expect(lines).toEqual(lines.map((_, i) => i + 1));
@@ -49,11 +41,11 @@ test("memory and disk of a clone are of one moment, whatever its source was doin
 });
 
 test("a guest waits while the host's disk is full, and misses nothing when it is not any more", async () => {
-  const dir = join(bench.dir, "small");
+  const dir = join(at.bench.dir, "small");
   await mkdir(dir);
   await runCommand("mount", ["-t", "tmpfs", "-o", "size=8m", "small", dir]);
-  stack.defer(async () => void (await runCommand("umount", ["-l", dir])));
-  const guest = await bench.restore("waiting", booted, size, { diskPath: join(dir, "disk.qcow2") });
+  at.bench.defer(async () => void (await runCommand("umount", ["-l", dir])));
+  const guest = await at.bench.restore("waiting", at.booted, size, { diskPath: join(dir, "disk.qcow2") });
   const { promise: halted, resolve } = Promise.withResolvers<Halt>();
   using _ = guest.machine.onHalt(resolve);
   const filled = fill(guest, guest.disk, 16 * 1024);
@@ -61,7 +53,7 @@ test("a guest waits while the host's disk is full, and misses nothing when it is
   expect(guest.machine.halt).toBe("host_disk_full");
   await expect(guest.machine.freeze({}, signal)).rejects.toMatchObject({ code: "host_disk_full" });
 
-  const adopted = await bench.adopt(guest);
+  const adopted = await at.bench.adopt(guest);
   expect(adopted.machine.halt).toBe("host_disk_full");
   await runCommand("mount", ["-o", "remount,size=256m", dir]);
   await adopted.machine.goOn();
