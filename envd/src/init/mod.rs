@@ -26,7 +26,6 @@ use crate::fault::{Fault, Kind, Outcome};
 use crate::lock::lock;
 use crate::token::Token;
 use identity::failed;
-use restore::{Restore, Restored};
 
 /// How a request came.
 #[derive(Clone, Copy)]
@@ -73,7 +72,7 @@ impl Initializer {
             if !self.begin(&mut newest, restore.epoch)? {
                 return Ok(());
             }
-            self.restore(&init, restore, arrival)?;
+            self.restore(&init, arrival)?;
         } else {
             self.set_clock(&init, arrival)?;
         }
@@ -99,16 +98,14 @@ impl Initializer {
         Ok(epoch != completed)
     }
 
-    fn restore(&self, init: &Init, restore: Restore, arrival: Arrival) -> Outcome<()> {
+    fn restore(&self, init: &Init, arrival: Arrival) -> Outcome<()> {
         self.set_clock(init, arrival)?;
         // Before new keys are made, which two clones must not make alike.
         if let Some(seed) = &init.random_seed {
             self.system.seed_random(seed).map_err(failed("randomSeed"))?;
         }
         let identity = init.identity.as_ref().map(|identity| self.system.prepare_identity(identity)).transpose()?;
-        if restore.kind != Restored::Boot {
-            self.system.drop_connections(arrival.on).map_err(failed("connections"))?;
-        }
+        self.system.drop_connections(arrival.on).map_err(failed("connections"))?;
         identity.map_or(Ok(()), |identity| identity.take_on())
     }
 
