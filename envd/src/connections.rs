@@ -3,17 +3,14 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 
+use crate::keeping::Keeping;
 use crate::lock::lock;
-use crate::reply::{self, BoxError};
+use crate::reply;
 
 /// Far more than one host agent needs; each costs a descriptor and some memory.
 const MOST: usize = 1024;
@@ -126,39 +123,14 @@ pub struct Busy(Arc<Shared>);
 
 impl Busy {
     /// Keeps the connection busy until the answer's body has been sent or given up.
-    pub fn with(self, body: reply::Body) -> BusyBody {
-        BusyBody { body, _busy: self }
+    pub fn with(self, body: reply::Body) -> Keeping<Self> {
+        Keeping::new(body, self)
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.busy.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-pub struct BusyBody {
-    body: reply::Body,
-    _busy: Busy,
-}
-
-impl Body for BusyBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

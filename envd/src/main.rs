@@ -15,6 +15,7 @@ mod guest;
 mod holder;
 mod init;
 mod keepalive;
+mod keeping;
 mod lock;
 mod log;
 mod metadata;

@@ -1,17 +1,14 @@
 //! How many transfers there may be at a time: each holds some memory. Others wait for their turn.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::signature::Operation;
 use crate::fault::{Fault, Outcome};
-use crate::reply::{self, BoxError, Reply};
+use crate::keeping::Keeping;
+use crate::reply::Reply;
 
 const MAX_TRANSFERS: usize = 32;
 
@@ -46,29 +43,7 @@ impl Turns {
 impl Turn {
     /// Lasts until the answer has been sent or dropped.
     pub fn last_for(self, reply: Reply) -> Reply {
-        reply.map(|body| Lasting { body, _turn: self }.boxed_unsync())
-    }
-}
-
-struct Lasting {
-    body: reply::Body,
-    _turn: Turn,
-}
-
-impl Body for Lasting {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        reply.map(|body| Keeping::new(body, self).boxed_unsync())
     }
 }
 
@@ -78,6 +53,7 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
+    use crate::reply;
 
     #[test]
     fn a_turn_lasts_as_long_as_its_answer_and_each_way_has_its_own() {
