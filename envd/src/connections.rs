@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
-use crate::keeping::Keeping;
+use crate::lasting::Lasting;
 use crate::lock::lock;
 use crate::reply;
 
@@ -123,8 +123,8 @@ pub struct Busy(Arc<Shared>);
 
 impl Busy {
     /// Keeps the connection busy until the answer's body has been sent or given up.
-    pub fn with(self, body: reply::Body) -> Keeping<Self> {
-        Keeping::new(body, self)
+    pub fn with(self, body: reply::Body) -> Lasting<Self> {
+        Lasting::new(body, self)
     }
 }
 

@@ -15,7 +15,7 @@ mod guest;
 mod holder;
 mod init;
 mod keepalive;
-mod keeping;
+mod lasting;
 mod lock;
 mod log;
 mod metadata;

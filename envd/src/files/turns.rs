@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::signature::Operation;
 use crate::fault::{Fault, Outcome};
-use crate::keeping::Keeping;
+use crate::lasting::Lasting;
 use crate::reply::Reply;
 
 const MAX_TRANSFERS: usize = 32;
@@ -43,7 +43,7 @@ impl Turns {
 impl Turn {
     /// Lasts until the answer has been sent or dropped.
     pub fn last_for(self, reply: Reply) -> Reply {
-        reply.map(|body| Keeping::new(body, self).boxed_unsync())
+        reply.map(|body| Lasting::new(body, self).boxed_unsync())
     }
 }
 

@@ -1,4 +1,4 @@
-//! A body that keeps something for as long as it is being sent.
+//! A body that holds something for as long as it is being sent.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,19 +8,19 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::reply::{self, BoxError};
 
-/// Drops what it keeps when it has been sent or given up.
-pub struct Keeping<T> {
+/// Drops what it holds when it has been sent or given up.
+pub struct Lasting<T> {
     body: reply::Body,
-    _kept: T,
+    _held: T,
 }
 
-impl<T> Keeping<T> {
-    pub fn new(body: reply::Body, kept: T) -> Self {
-        Self { body, _kept: kept }
+impl<T> Lasting<T> {
+    pub fn new(body: reply::Body, held: T) -> Self {
+        Self { body, _held: held }
     }
 }
 
-impl<T: Unpin> Body for Keeping<T> {
+impl<T: Unpin> Body for Lasting<T> {
     type Data = Bytes;
     type Error = BoxError;
 
