@@ -35,6 +35,7 @@ const MAX_INIT_BYTES: usize = 4 << 20;
 const MAX_MESSAGE_BYTES: usize = 16 << 20;
 const RPC_PREFIXES: [&str; 2] = ["/process.Process/", "/filesystem.Filesystem/"];
 
+/// All that a request may need: one per agent, shared by all connections.
 pub struct App {
     token: Arc<Token>,
     defaults: Arc<SharedDefaults>,

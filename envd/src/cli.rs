@@ -5,10 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use crate::holder::{self, Held};
 use crate::token::{TokenDigest, parse_digest};
 
+/// The port where clients of the E2B protocol look for the agent.
 pub const DEFAULT_PORT: u16 = 49983;
 const KERNEL_PARAMETER: &str = "wrenn.token_sha256=";
 const USAGE: &str = "usage: envd [--listen ADDRESS:PORT] [--token-sha256 HEX] [--in-guest] [--supervise] [--version]";
 
+/// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     Version,
@@ -17,6 +19,8 @@ pub enum Command {
     Supervise(Options),
 }
 
+/// How to serve. Without arguments: on all addresses of IPv4, at [`DEFAULT_PORT`], with the token that the kernel's
+/// command line names.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Options {
     pub listen: SocketAddr,

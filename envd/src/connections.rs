@@ -22,6 +22,7 @@ pub struct Ends {
     pub peer: SocketAddr,
 }
 
+/// The open connections of this agent, at most [`MOST`] at a time.
 #[derive(Default)]
 pub struct Connections {
     open: Mutex<Open>,
@@ -109,6 +110,7 @@ impl Drop for Connection {
     }
 }
 
+/// Counts the requests of one connection. Does not keep it open.
 pub struct Requests(Arc<Shared>);
 
 impl Requests {
@@ -119,6 +121,7 @@ impl Requests {
     }
 }
 
+/// One request in progress: until it is dropped, its connection is not idle.
 pub struct Busy(Arc<Shared>);
 
 impl Busy {

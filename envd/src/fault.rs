@@ -6,6 +6,8 @@ use std::io;
 use connectrpc::{ConnectError, ErrorCode};
 use http::StatusCode;
 
+/// What kind of failure it is: all that a client's program decides by. [`Fault::http_status`] and the conversion to a
+/// [`ConnectError`] say which status it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     InvalidArgument,
@@ -40,17 +42,21 @@ pub struct Fault {
     pub message: String,
 }
 
+/// What a fallible step of a request answers.
 pub type Outcome<T> = Result<T, Fault>;
 
 impl Fault {
+    /// The message goes to the client as it is, so it must not hold a secret.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
     }
 
+    /// The request itself is wrong; the message begins with the field.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Kind::InvalidArgument, message)
     }
 
+    /// The agent or the machine failed, through no fault of the request.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Kind::Internal, message)
     }
@@ -60,6 +66,7 @@ impl Fault {
         Self::new(kind_of(error), format!("{subject}: {}", reason(error)))
     }
 
+    /// The status on the plain HTTP routes; always 4xx or 5xx.
     pub fn http_status(&self) -> StatusCode {
         match self.kind {
             Kind::InvalidArgument | Kind::FailedPrecondition => StatusCode::BAD_REQUEST,

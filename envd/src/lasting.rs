@@ -15,6 +15,7 @@ pub struct Lasting<T> {
 }
 
 impl<T> Lasting<T> {
+    /// The bytes, length and end of `body` stay as they are.
     pub fn new(body: reply::Body, held: T) -> Self {
         Self { body, _held: held }
     }

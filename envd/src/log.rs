@@ -5,10 +5,12 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
+/// A start or a stop. Lost when the console is gone, and no error.
 pub fn info(message: &str) {
     write("info", message);
 }
 
+/// Something that went wrong. Lost when the console is gone, and no error.
 pub fn error(message: &str) {
     write("error", message);
 }

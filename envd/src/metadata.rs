@@ -24,6 +24,7 @@ const MAX_LIST_BYTES: usize = 64 << 10;
 /// What is shown of attributes that others have set, who need not keep our limits.
 const MAX_SHOWN_BYTES: usize = 16 << 10;
 
+/// Values by name, without the prefix that a name has in a header or an attribute.
 pub type Metadata = BTreeMap<String, String>;
 
 /// The metadata that a request's `X-Metadata-*` headers carry. Names are in lower case, as HTTP leaves them; of

@@ -9,10 +9,14 @@ use serde_json::{Value, json};
 
 use crate::fault::Fault;
 
+/// Why a body broke off; the client only sees that it did.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// A body of any kind, whole or streamed.
 pub type Body = UnsyncBoxBody<Bytes, BoxError>;
+/// An answer whose body may still be in the making.
 pub type Reply = Response<Body>;
 
+/// Only a status. No cache may keep it.
 pub fn empty(status: StatusCode) -> Reply {
     let mut reply = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
     *reply.status_mut() = status;
@@ -25,6 +29,7 @@ pub fn without_body(reply: Reply) -> Reply {
     reply.map(|_| Empty::new().map_err(|never| match never {}).boxed_unsync())
 }
 
+/// A JSON document. No cache may keep it.
 pub fn json(status: StatusCode, value: &Value) -> Reply {
     let text = Bytes::from(value.to_string());
     let mut reply = Response::new(Full::new(text).map_err(|never| match never {}).boxed_unsync());

@@ -3,14 +3,18 @@
 use std::fmt;
 use std::sync::atomic::{Ordering, compiler_fence};
 
+/// Bytes that nobody else may learn. Comparing two takes longer the more they have in common: what a client presents is
+/// compared by digest, see [`crate::token::equal`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Box<[u8]>);
 
 impl Secret {
+    /// Copies the bytes; the caller's are not wiped.
     pub fn new(bytes: &[u8]) -> Self {
         Self(bytes.into())
     }
 
+    /// The secret itself. Copies that are made of it are not wiped.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }

@@ -21,6 +21,7 @@ struct Saved {
     epoch: u64,
 }
 
+/// The token, the defaults and the epoch in force, and the holder that keeps a copy of them.
 pub struct State {
     token: Arc<Token>,
     defaults: Arc<SharedDefaults>,

@@ -10,8 +10,10 @@ use sha2::{Digest, Sha256};
 use crate::lock::lock;
 use crate::secret::Secret;
 
+/// The header that carries the token, in lower case as HTTP/2 has it.
 pub const HEADER: &str = "x-access-token";
 
+/// The SHA-256 of a token.
 pub type TokenDigest = [u8; 32];
 
 /// The token in force; replacing it ends the old one at once.
@@ -28,6 +30,7 @@ impl Token {
         Self(Mutex::new(Held { digest, secret: None }))
     }
 
+    /// Puts `secret` in force. From now on it makes the signatures too; those of the old one are void.
     pub fn replace(&self, secret: Secret) {
         *lock(&self.0) = Held { digest: digest(secret.bytes()), secret: Some(secret) };
     }
@@ -46,6 +49,7 @@ impl Token {
     }
 }
 
+/// The SHA-256 of `token`.
 pub fn digest(token: &[u8]) -> TokenDigest {
     Sha256::digest(token).into()
 }

@@ -5,6 +5,7 @@ use http::header::ACCEPT_ENCODING;
 
 use crate::fault::{Fault, Kind, Outcome};
 
+/// How the bytes of a download are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
     Identity,

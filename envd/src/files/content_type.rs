@@ -39,6 +39,8 @@ const TYPES: &[(&str, &str)] = &[
     ("zip", "application/zip"),
 ];
 
+/// The Content-Type of a file by its extension, upper or lower case; `application/octet-stream` for what is not listed.
+/// The file is not looked at and need not exist.
 pub fn content_type(path: &Path) -> &'static str {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let known = TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension));

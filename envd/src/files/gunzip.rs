@@ -7,6 +7,7 @@ use super::CHUNK_BYTES;
 
 const WINDOW_BITS: u8 = 15;
 
+/// A decoder on its way through one file of gzip.
 pub struct Gunzip {
     /// `None` between members; a file may be several, one after another.
     member: Option<Decompress>,
@@ -15,10 +16,12 @@ pub struct Gunzip {
     whole: bool,
 }
 
+/// The input is not gzip, or is damaged: what came out so far may be wrong.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotGzip;
 
 impl Gunzip {
+    /// Stands before the first member. The input may not end here: no bytes at all are not gzip.
     pub fn new() -> Self {
         Self { member: None, input: Bytes::new(), whole: false }
     }

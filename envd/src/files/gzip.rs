@@ -10,6 +10,7 @@ use super::pieces::Pieces;
 
 const WINDOW_BITS: u8 = 15;
 
+/// One member of gzip with all that `Input` has, without name and time.
 pub struct Gzip<Input> {
     input: Input,
     /// What was read and not yet taken in.
@@ -19,6 +20,7 @@ pub struct Gzip<Input> {
 }
 
 impl<Input> Gzip<Input> {
+    /// Reads nothing yet.
     pub fn new(input: Input) -> Self {
         // The wire is short and the processor is the user's.
         let compress = Compress::new_gzip(Compression::fast(), WINDOW_BITS);

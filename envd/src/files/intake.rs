@@ -14,9 +14,11 @@ use hyper::body::Incoming;
 /// A client that has not noticed the answer by then does not read it.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// The pieces of a body, without its trailers. Dropped before the end, it reads the rest for [`LINGER`] at most.
 pub struct Intake(Option<Incoming>);
 
 impl Intake {
+    /// Reads nothing yet. Must be dropped within the runtime.
     pub fn new(body: Incoming) -> Self {
         Self(Some(body))
     }

@@ -56,6 +56,7 @@ pub struct Files {
 }
 
 impl Files {
+    /// Nothing is being transferred yet. Token and defaults are looked at anew for each request.
     pub fn new(token: Arc<Token>, defaults: Arc<SharedDefaults>) -> Self {
         Self { token, defaults, turns: Turns::default() }
     }

@@ -12,11 +12,13 @@ use super::CHUNK_BYTES;
 use crate::fault::{Fault, Outcome};
 use crate::paths;
 
+/// A regular file, open for reading. The metadata is of the moment it was opened.
 pub struct Opened {
     pub metadata: Metadata,
     pub content: Content,
 }
 
+/// The bytes of the file, or the way to them.
 pub enum Content {
     /// All of a small file: taken at once, it saves a hop and is of one moment.
     Small(Bytes),
@@ -78,6 +80,7 @@ pub fn open_regular(field: &str, path: &Path) -> Outcome<File> {
     Ok(file)
 }
 
+/// An error for all but a regular file; `field` is what it names. `metadata` is of what a link leads to.
 pub fn check_regular(field: &str, path: &Path, metadata: &Metadata) -> Outcome<()> {
     if metadata.is_file() {
         return Ok(());

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+/// What of a file a `Range` asks for. A part has at least one byte, and none behind the file's end.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// The header means nothing here: it is malformed, of another unit, or asks for several ranges, which may be

@@ -10,12 +10,14 @@ use crate::token::equal;
 
 const VERSION: &str = "v1_";
 
+/// What is done with a file: a signature is for one of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     Read,
     Write,
 }
 
+/// What a signature is worth.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     Valid,

@@ -10,6 +10,7 @@ use super::intake::Intake;
 use crate::fault::{Fault, Outcome};
 use crate::users::blocking;
 
+/// The body of an upload, decoded as its Content-Encoding says.
 pub struct Source {
     body: Intake,
     /// `None` when the bytes come as they are.

@@ -28,6 +28,7 @@ pub struct Attributes {
     pub metadata: Metadata,
 }
 
+/// A file on its way. Dropped before it is committed, it takes the passing file with it.
 pub struct Staged {
     pub file: Arc<File>,
     directory: OwnedFd,

@@ -18,6 +18,7 @@ pub struct Turns {
     up: Arc<Semaphore>,
 }
 
+/// One transfer; its place is free again when this is dropped.
 pub struct Turn {
     _permit: OwnedSemaphorePermit,
 }
@@ -30,6 +31,7 @@ impl Default for Turns {
 }
 
 impl Turns {
+    /// Waits until there is a place for the operation. Whoever waits longest is next.
     pub async fn take(&self, operation: Operation) -> Outcome<Turn> {
         let semaphore = match operation {
             Operation::Read => &self.down,

@@ -20,6 +20,7 @@ pub struct Validators {
     pub modified: Option<SystemTime>,
 }
 
+/// What a request's conditions make of it: an answer with the file, 304 or 412.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     Serve,

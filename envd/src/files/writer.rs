@@ -25,6 +25,7 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// Begins a file that nobody sees yet. Parents that are missing are made, and belong to the user too.
     pub async fn create(path: PathBuf, attributes: Arc<Attributes>, user: Arc<User>) -> Outcome<Self> {
         let target = path.clone();
         let staged = run_as(&user, move || Staged::create(&target, &attributes)).await?;
@@ -32,6 +33,7 @@ impl Writer {
         Ok(Self { path, user, file, staged: Some(staged), pending: Vec::new() })
     }
 
+    /// Takes the next bytes. They are collected, so an error may be of those of an earlier call.
     pub async fn write(&mut self, mut bytes: Bytes) -> Outcome<()> {
         while !bytes.is_empty() {
             if self.pending.capacity() == 0 {

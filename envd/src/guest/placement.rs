@@ -15,14 +15,17 @@ pub struct Placement {
 }
 
 impl Placement {
+    /// Into the control groups, and likelier victims of the kernel's than the machine's own processes.
     pub fn new(groups: Groups) -> Self {
         Self { groups: Some(groups), exempt: true }
     }
 
+    /// Likelier victims than the machine's own processes, but with no limit of memory.
     pub fn without_groups() -> Self {
         Self { groups: None, exempt: true }
     }
 
+    /// Where the agent is, with all that holds for it.
     pub fn nowhere() -> Self {
         Self { groups: None, exempt: false }
     }

@@ -12,6 +12,7 @@ use crate::log;
 const NAME_BUFFER: usize = 65;
 const READABLE: u32 = 0o644;
 
+/// The name and the machine id (machine-id(5)) that a machine is to have, both valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub hostname: String,

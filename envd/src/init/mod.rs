@@ -50,6 +50,8 @@ pub struct Initializer {
 }
 
 impl Initializer {
+    /// No request was applied yet. `epoch` is where the last completed restore is read and noted; an agent that takes
+    /// over finds there what the one before it completed.
     pub fn new(
         system: Box<dyn System>,
         in_guest: bool,

@@ -7,6 +7,7 @@ use crate::fault::{Fault, Outcome};
 /// Numbers up to here are the same in every JSON parser.
 const LARGEST_EPOCH: u64 = (1 << 53) - 1;
 
+/// The `kind` of a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restored {
     /// A kernel has started: a new computer, which has no connections yet.

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use super::replacement::Replacement;
 
+/// Where OpenSSH looks for host keys (sshd_config(5), `HostKey`).
 pub const DIRECTORY: &str = "/etc/ssh";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DAEMON_PID: &str = "/run/sshd.pid";

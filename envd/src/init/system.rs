@@ -11,11 +11,15 @@ use super::timestamp::Timestamp;
 use crate::connections::Ends;
 use crate::fault::Outcome;
 
+/// What a machine lets the agent change of it. Calls may block.
 pub trait System: Send + Sync {
+    /// Sets the wall clock, in one step: CLOCK_REALTIME of clock_settime(2).
     fn set_clock(&self, time: Timestamp) -> io::Result<()>;
+    /// Makes all random numbers from now on depend on `seed` too, which no other machine may get.
     fn seed_random(&self, seed: &[u8]) -> io::Result<()>;
     /// Ends the TCP connections that leave the machine, but for the one that is named.
     fn drop_connections(&self, spared: Option<Ends>) -> io::Result<()>;
+    /// Does all that may fail of an identity, and puts nothing to use yet. An error names the part.
     fn prepare_identity(&self, identity: &Identity) -> Outcome<Box<dyn Ready>>;
 }
 

@@ -18,11 +18,13 @@ use self::dial::dial;
 use crate::fault::{Fault, Kind, Outcome};
 use crate::reply::{self, Reply};
 
+/// What the path of a tunnel begins with; the port follows, in decimal.
 pub const PREFIX: &str = "/tunnel/";
 /// Each is a descriptor, and in either direction as many bytes as one side is ahead of the other, which the server's
 /// flow control bounds.
 const MAX_TUNNELS: usize = 128;
 
+/// The open tunnels, at most [`MAX_TUNNELS`] at a time: one more is refused and does not wait.
 pub struct Tunnels {
     places: Arc<Semaphore>,
 }

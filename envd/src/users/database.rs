@@ -7,6 +7,7 @@ use std::{fs, io};
 const PASSWD: &str = "/etc/passwd";
 const GROUP: &str = "/etc/group";
 
+/// A line of `/etc/passwd` (passwd(5)). A home that is no absolute path counts as `/`, an empty shell as `/bin/sh`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     pub name: String,
@@ -35,6 +36,8 @@ pub struct Names {
 }
 
 impl Names {
+    /// Reads both files; of several names for one number the first counts. Names that cannot be read are
+    /// missing. Blocks.
     pub fn load() -> Self {
         // A listing is still true without names, so unreadable files only cost the names.
         let passwd = lines(PASSWD).unwrap_or_default();
@@ -50,10 +53,12 @@ impl Names {
         Self { users, groups }
     }
 
+    /// The user's name, or the number in decimal when it has none.
     pub fn user(&self, uid: u32) -> String {
         self.users.get(&uid).cloned().unwrap_or_else(|| uid.to_string())
     }
 
+    /// The group's name, or the number in decimal when it has none.
     pub fn group(&self, gid: u32) -> String {
         self.groups.get(&gid).cloned().unwrap_or_else(|| gid.to_string())
     }

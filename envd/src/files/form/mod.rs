@@ -35,6 +35,7 @@ pub struct Form {
 }
 
 impl Form {
+    /// A form of which nothing was received. The files get `attributes`, and belong to `user`.
     pub fn new(path: Option<String>, attributes: Arc<Attributes>, user: Arc<User>) -> Self {
         let (targets, written) = (BTreeSet::new(), Vec::new());
         Self { path, attributes, user, targets, written, open: None, complete: None }

@@ -12,6 +12,7 @@ const MAX_HEADER_BYTES: usize = 16 << 10;
 /// Spaces and tabs between a boundary and the end of its line.
 const MAX_PADDING_BYTES: usize = 64;
 
+/// What comes next in a form: for each part its header, its content in pieces, and its end.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     Part(PartHeader),
@@ -25,12 +26,14 @@ pub enum Event {
     End,
 }
 
+/// Why no form can be read from the bytes; the form ends with it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Malformed {
     HeaderTooLong,
     HeaderNotUtf8,
 }
 
+/// A form on its way through, from its first byte on.
 pub struct Parser {
     /// Line break, two dashes, boundary: the line break belongs to the delimiter and not to the content before.
     delimiter: Finder<'static>,
@@ -72,12 +75,15 @@ impl Parser {
         Some(Self { delimiter, buffer: BytesMut::from("\r\n"), state: State::Preamble })
     }
 
+    /// Takes more of the body. To be called when [`Parser::next`] is starved: sooner, and the buffer grows. What
+    /// follows the form is dropped.
     pub fn feed(&mut self, bytes: &[u8]) {
         if self.state != State::Epilogue {
             self.buffer.extend_from_slice(bytes);
         }
     }
 
+    /// What comes next in what was fed. Of content no more than a boundary's length is held back.
     pub fn next(&mut self) -> Result<Event, Malformed> {
         loop {
             match self.state {

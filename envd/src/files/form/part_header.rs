@@ -1,5 +1,6 @@
 //! The header of one part of a form, of which only `Content-Disposition` says something.
 
+/// What `Content-Disposition` says of a part. `filename*` is not read: RFC 7578 section 4.2 forbids it in forms.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct PartHeader {
     pub name: Option<String>,

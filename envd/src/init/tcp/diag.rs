@@ -39,6 +39,7 @@ pub struct Socket {
 }
 
 impl Diag {
+    /// Nothing is asked yet, so a kernel that cannot answer about TCP shows only in the first list.
     pub fn open() -> io::Result<Self> {
         let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
         // SAFETY: the call takes numbers only.
@@ -129,10 +130,12 @@ impl Socket {
         })
     }
 
+    /// This machine's end. IPv4 over a socket of IPv6 shows as an IPv4-mapped address.
     pub fn local(&self) -> SocketAddr {
         self.end(0, 4)
     }
 
+    /// The other end, in the same form as [`Socket::local`].
     pub fn peer(&self) -> SocketAddr {
         self.end(2, 20)
     }
