@@ -12,6 +12,8 @@ use crate::paths;
 use crate::proto::filesystem::EntryInfo;
 use crate::users::Names;
 
+/// Makes a directory, with those of its parents that are missing, and describes it. `AlreadyExists` where a directory,
+/// or a link to one, is already; an invalid argument where something else is.
 pub fn make_dir(path: &Path) -> Outcome<EntryInfo> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => {

@@ -11,11 +11,14 @@ use crate::proto::filesystem::{EntryInfo, FileType};
 use crate::users::Names;
 use crate::{metadata, paths};
 
+/// Describes what is at `path`, by lstat(2). Blocks. The fault names the path.
 pub fn entry(path: &Path, names: &Names) -> Outcome<EntryInfo> {
     let metadata = fs::symlink_metadata(path).map_err(|error| Fault::io(&paths::display(path), &error))?;
     Ok(describe(path, &metadata, names))
 }
 
+/// Describes a file whose lstat(2) is known. Blocks all the same: a link's target and the attached metadata are read
+/// here, and left out where that fails. `names` turns numbers into names; the path is shown as it is given.
 pub fn describe(path: &Path, metadata: &Metadata, names: &Names) -> EntryInfo {
     EntryInfo {
         name: paths::name(path),

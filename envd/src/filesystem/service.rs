@@ -21,6 +21,8 @@ use crate::proto::filesystem::{
 };
 use crate::users::{self, Names, User};
 
+/// Each call acts with the rights of the user that its headers name, or else of the default one. Holds the watchers of
+/// clients that poll: they go with it.
 pub struct Service {
     defaults: Arc<SharedDefaults>,
     /// Places for watchers, taken while there is one.
@@ -30,6 +32,7 @@ pub struct Service {
 }
 
 impl Service {
+    /// Without watchers, and with a place for each that there may be. `defaults` is asked at each call.
     pub fn new(defaults: Arc<SharedDefaults>) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
         let (streams, polls) = (places(watch::MAX_STREAMS), places(watch::MAX_POLLED));

@@ -13,6 +13,7 @@ use super::kept::Kept;
 use super::message::{End, Role};
 use super::record::Record;
 
+/// What the holder handed over of it. If this is dropped the holder forgets the process too, which runs on if it runs.
 pub struct Adopted {
     pub pid: i32,
     /// What was given to [`Holder::keep`], as JSON.

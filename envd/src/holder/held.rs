@@ -24,6 +24,7 @@ impl Held {
         (held.socket > 2 && held.listener > 2 && held.socket != held.listener).then_some(held)
     }
 
+    /// The agent's argument, `--held=SOCKET,LISTENER`, whose value [`Self::parse`] reads.
     pub fn argument(self) -> String {
         format!("{HELD}={},{}", self.socket, self.listener)
     }

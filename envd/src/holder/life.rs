@@ -24,6 +24,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// A life of this length ends a row of deaths.
 const GOOD_LIFE: Duration = Duration::from_secs(10);
 
+/// Dropping it closes the socket, and neither ends nor collects the child.
 pub struct Life {
     pub pid: i32,
     pub served: bool,
@@ -94,6 +95,7 @@ impl Life {
         }
     }
 
+    /// Has [`Self::flush`] tell the agent how these processes ended; not of one that is forgotten by then.
     pub fn tell_ended(&mut self, ids: impl IntoIterator<Item = u64>) {
         self.outgoing.extend(ids.into_iter().map(Outgoing::Ended));
     }

@@ -126,6 +126,7 @@ impl Record {
         self.counters(stream).sent.fetch_max(total, Ordering::SeqCst);
     }
 
+    /// How far an output has come, by what agents have noted. `sent` is never more than `read`.
     pub fn position(&self, stream: Stream) -> Position {
         let counters = self.counters(stream);
         let read = counters.read.load(Ordering::SeqCst);

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 const WANTED: [i32; 3] = [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT];
 
+/// SIGCHLD, SIGTERM and SIGINT, by signalfd(2). Several of one kind may come as one.
 pub struct Signals(File);
 
 impl Signals {

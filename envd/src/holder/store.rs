@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::message::{End, Role};
 use super::wait::{self, Who};
 
+/// The kept processes by their ids; none at first.
 #[derive(Default)]
 pub struct Store {
     entries: BTreeMap<u64, Entry>,
@@ -41,16 +42,19 @@ impl Store {
         complete
     }
 
+    /// Closes the holder's copy of one descriptor, if it has it.
     pub fn close(&mut self, id: u64, role: Role) {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.files.retain(|(kept, _)| *kept != role);
         }
     }
 
+    /// The ids of all that are kept, in ascending order.
     pub fn ids(&self) -> Vec<u64> {
         self.entries.keys().copied().collect()
     }
 
+    /// What an agent is to be sent of a process; nothing when it is not kept.
     pub fn get(&self, id: u64) -> Option<Kept<'_>> {
         let entry = self.entries.get(&id)?;
         let (roles, files) = entry.files.iter().map(|(role, file)| (*role, file.as_fd())).unzip();
@@ -69,6 +73,8 @@ impl Store {
         entry.zombie = false;
     }
 
+    /// Collects a process that is known to have ended as our child, and closes all its descriptors. One that runs goes
+    /// on.
     pub fn forget(&mut self, id: u64) {
         self.reap(id);
         self.entries.remove(&id);

@@ -12,6 +12,7 @@ use crate::holder::KeptFile;
 /// What is read, and sent on, at once.
 pub const CHUNK_BYTES: usize = 32 << 10;
 
+/// Owns the descriptor. Dropping it closes that, and has the holder's copy closed, if there is one.
 pub struct Channel {
     fd: AsyncFd<OwnedFd>,
     _kept: Option<KeptFile>,
@@ -34,14 +35,18 @@ pub enum Read {
 }
 
 impl Channel {
+    /// A channel that is waited on for reading only. Makes the descriptor non-blocking. `kept` is the holder's copy of
+    /// it. Like its siblings to be called on the event loop.
     pub fn reading(fd: OwnedFd, kept: Option<KeptFile>) -> io::Result<Self> {
         Self::new(fd, kept, Interest::READABLE)
     }
 
+    /// A channel that is waited on for writing only; otherwise like [`Self::reading`].
     pub fn writing(fd: OwnedFd, kept: Option<KeptFile>) -> io::Result<Self> {
         Self::new(fd, kept, Interest::WRITABLE)
     }
 
+    /// A channel for both directions, as a terminal has them; otherwise like [`Self::reading`].
     pub fn both(fd: OwnedFd, kept: Option<KeptFile>) -> io::Result<Self> {
         Self::new(fd, kept, Interest::READABLE | Interest::WRITABLE)
     }

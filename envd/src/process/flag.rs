@@ -12,15 +12,18 @@ pub struct Flag {
 }
 
 impl Flag {
+    /// Wakes all who wait. Stays set until it is unset.
     pub fn set(&self) {
         self.is_set.store(true, Ordering::Release);
         self.changed.notify_waiters();
     }
 
+    /// Who waits from here on waits for the next time it is set; so does one that was woken and has not looked yet.
     pub fn unset(&self) {
         self.is_set.store(false, Ordering::Release);
     }
 
+    /// What was done before the flag was set can be seen by whoever finds it set.
     pub fn is_set(&self) -> bool {
         self.is_set.load(Ordering::Acquire)
     }

@@ -16,6 +16,7 @@ use crate::proto::process::process_input::Input as Bytes;
 /// How long the end of a process may take to show after its stdin was closed.
 const END_SHOWS: Duration = Duration::from_millis(200);
 
+/// The way into one process. Input that waits here when the process ends fails at once.
 pub struct Input {
     /// Of a process that has one; it takes the place of stdin. The process's supervisor holds it open.
     terminal: Option<Weak<Channel>>,
@@ -28,11 +29,14 @@ pub struct Input {
 }
 
 impl Input {
+    /// `stdin` is nothing when it is closed or was never open. The terminal is not kept open by this. `exited` is set
+    /// when the process has ended.
     pub fn new(stdin: Option<Channel>, terminal: Option<&Arc<Channel>>, exited: Arc<Flag>) -> Self {
         let terminal = terminal.map(Arc::downgrade);
         Self { terminal, turn: Mutex::new(stdin), blocked: Flag::default(), exited }
     }
 
+    /// Whether the process was started with a terminal, be that closed by now or not.
     pub fn has_terminal(&self) -> bool {
         self.terminal.is_some()
     }
@@ -140,6 +144,7 @@ impl Drop for Blocked<'_> {
     }
 }
 
+/// What is answered to whoever wants something of a process that has ended: `NotFound`.
 pub fn ended() -> Fault {
     Fault::new(Kind::NotFound, "process: has ended")
 }

@@ -39,6 +39,7 @@ struct Description {
 }
 
 impl Keeper {
+    /// Remembers no ended process yet.
     pub fn new(holder: Arc<Holder>) -> Self {
         Self { holder, ended: Mutex::default() }
     }

@@ -16,6 +16,7 @@ use crate::proto::process::ProcessConfig;
 
 /// Collects the exit status of a process that has ended, after which its pid may become another's.
 pub type Reap = Box<dyn FnOnce() -> Reaping + Send>;
+/// The collecting, under way: ends with the exit status, or a fault when that cannot be known.
 pub type Reaping = Pin<Box<dyn Future<Output = Outcome<ExitStatus>> + Send>>;
 
 /// What clients are told about it.

@@ -15,6 +15,7 @@ use crate::proto::process::{ProcessConfig, ProcessInfo};
 /// What a record takes up besides what its config points to.
 const RECORD_BYTES: usize = 1024;
 
+/// Stays when the process has ended, for as long as somebody may ask for it.
 pub struct Process {
     pub pid: u32,
     pub about: About,
@@ -33,6 +34,8 @@ impl Process {
         Self { pid, about, input, output, alive: Mutex::new(true), exited, end: OnceLock::new() }
     }
 
+    /// Whether its pid is surely its own: false as soon as it may have been reaped, which is before its output has
+    /// ended.
     pub fn is_alive(&self) -> bool {
         *lock(&self.alive)
     }

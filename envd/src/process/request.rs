@@ -27,6 +27,7 @@ pub struct Plan {
     pub envs: BTreeMap<String, String>,
 }
 
+/// Where the process is to start. Whether it can be entered shows at the launch.
 #[derive(Debug)]
 pub struct Workdir {
     pub path: PathBuf,

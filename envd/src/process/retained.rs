@@ -36,6 +36,8 @@ struct Record {
 }
 
 impl Retained {
+    /// Keeps a process that has ended `now` and whose output is finished. The oldest go, or lose their output, where
+    /// it is too much.
     pub fn add(&mut self, now: Instant, process: Arc<Process>) {
         let (record_bytes, output_bytes) = (process.record_bytes(), process.output.tail_bytes());
         self.record_bytes += record_bytes;

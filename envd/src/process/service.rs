@@ -23,12 +23,14 @@ use crate::proto::process::{
 };
 use crate::users;
 
+/// Answers for the processes of one table. Those belong to no client: who may call at all may reach each of them.
 pub struct Service {
     table: Arc<Table>,
     defaults: Arc<SharedDefaults>,
 }
 
 impl Service {
+    /// `defaults` completes each `Start`, as it is at that time.
     pub fn new(table: Arc<Table>, defaults: Arc<SharedDefaults>) -> Self {
         Self { table, defaults }
     }

@@ -30,6 +30,8 @@ pub fn reset_signals() {
 pub struct Blocked(libc::sigset_t);
 
 impl Blocked {
+    /// Blocks all but those that cannot be blocked and those that libc keeps to itself. Dropping it brings the former
+    /// mask back, so it must be dropped on the same thread.
     pub fn all() -> Self {
         let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
         // SAFETY: sigfillset fills the first set, from which pthread_sigmask fills the second.

@@ -12,6 +12,7 @@ impl Source {
     /// In the order of their index in [`PerSource`].
     pub const ALL: [Self; 3] = [Self::Stdout, Self::Stderr, Self::Pty];
 
+    /// As the fields of the wire are named.
     pub fn name(self) -> &'static str {
         match self {
             Self::Stdout => "stdout",
@@ -26,6 +27,7 @@ impl Source {
 pub struct PerSource<T>(pub [T; 3]);
 
 impl<T> PerSource<T> {
+    /// Asks for each value once, in the order of [`Source::ALL`].
     pub fn build(value: impl FnMut(Source) -> T) -> Self {
         Self(Source::ALL.map(value))
     }

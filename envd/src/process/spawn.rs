@@ -53,6 +53,7 @@ pub enum Step {
     Program,
 }
 
+/// The step that failed, after which no further one was tried, and its error.
 #[derive(Debug)]
 pub struct Failure {
     pub step: Step,

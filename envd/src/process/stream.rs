@@ -27,6 +27,7 @@ pub struct View {
 }
 
 impl View {
+    /// What the headers ask for. Without a deadline: whether the request's own counts is for the caller to say.
     pub fn requested(headers: &HeaderMap) -> Self {
         Self { extensions: extensions::wanted(headers), keepalive: keepalive::interval(headers), deadline: None }
     }

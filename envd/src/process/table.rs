@@ -25,6 +25,7 @@ const MAX_RUNNING: usize = 1024;
 /// How long processes may take to end after SIGTERM, when envd stops or their time is up, before SIGKILL.
 pub const TERM_GRACE: Duration = Duration::from_secs(2);
 
+/// All processes of this agent, those that it adopted too.
 pub struct Table {
     state: Mutex<State>,
     count: watch::Sender<usize>,
@@ -46,6 +47,7 @@ struct State {
 pub struct Key(u64);
 
 impl Table {
+    /// An empty table. Without a keeper its processes are lost with the agent.
     pub fn new(keeper: Option<Keeper>) -> Self {
         Self { state: Mutex::default(), count: watch::Sender::new(0), keeper, budget: Arc::default() }
     }
@@ -79,6 +81,8 @@ impl Table {
         Err(Fault::new(Kind::TooMany, format!("process: {MAX_RUNNING} run already, which is as many as may")))
     }
 
+    /// Adds a process that runs, as the newest; whether there is room is for [`Self::check_room`]. It counts until it
+    /// is retired.
     pub fn insert(&self, process: Arc<Process>) -> Key {
         let mut state = lock(&self.state);
         let key = state.next;

@@ -12,6 +12,7 @@ pub const ENVIRONMENT: [(&str, &str); 2] = [("TERM", "xterm-256color"), ("LANG",
 
 const DEFAULT_SIZE: Size = Size { cols: 80, rows: 24 };
 
+/// In characters. Neither is zero when it comes from a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     pub cols: u16,

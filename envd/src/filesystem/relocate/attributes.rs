@@ -50,6 +50,7 @@ pub fn may_change_entries(directory: &Path) -> bool {
     result == 0
 }
 
+/// The path as system calls take it. `InvalidInput` when it has a NUL in it.
 pub fn c_path(path: &Path) -> io::Result<CString> {
     Ok(CString::new(path.as_os_str().as_bytes())?)
 }

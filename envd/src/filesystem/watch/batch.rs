@@ -11,6 +11,7 @@ use crate::users::Names;
 /// More than this from one look, or waiting for a client that polls, is too much to tell one by one.
 pub const MAX_EVENTS: usize = 4096;
 
+/// One thing that a client is told.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are the large one")]
 pub enum Item {
@@ -38,10 +39,12 @@ impl Batch {
         }
     }
 
+    /// Something that came after the items so far is lost. The client is told once, in the place of the first loss.
     pub fn overflow(&mut self) {
         self.lost_after.get_or_insert(self.items.len());
     }
 
+    /// Whether anything was lost.
     pub fn has_overflown(&self) -> bool {
         self.lost_after.is_some()
     }

@@ -21,9 +21,12 @@ const EVENTS: u32 = libc::IN_CREATE
 /// What a file that has lost its last name goes through is no business of its former directory.
 const MANNER: u32 = libc::IN_ONLYDIR | libc::IN_EXCL_UNLINK;
 
+/// An instance with its watches and its queue, see inotify(7). Dropping it ends them.
 pub struct Inotify(OwnedFd);
 
 impl Inotify {
+    /// Watches nothing yet. Does not block, and is closed on exec. `EMFILE` when the user has as many instances as
+    /// fs.inotify.max_user_instances allows.
     pub fn new() -> io::Result<Self> {
         // SAFETY: the call takes a number only.
         let fd = check(unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) })?;
@@ -68,6 +71,7 @@ impl AsRawFd for Inotify {
     }
 }
 
+/// One event, as a view of the buffer that it was read into.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Event<'a> {
     pub watch: Watch,
@@ -81,6 +85,7 @@ pub struct Event<'a> {
 }
 
 impl Event<'_> {
+    /// Whether any of these bits is in the mask.
     pub fn has(&self, bits: u32) -> bool {
         self.mask & bits != 0
     }

@@ -24,4 +24,5 @@ pub use watcher::Watcher;
 
 /// Each watcher has an inotify instance, of which Linux gives root, whose programs need some too, 128.
 pub const MAX_STREAMS: usize = 64;
+/// Of the watchers that clients poll, besides the streams.
 pub const MAX_POLLED: usize = 32;

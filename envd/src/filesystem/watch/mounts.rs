@@ -25,6 +25,7 @@ const VIEWS: [i64; 4] = [
     0x7472_6163, // tracefs
 ];
 
+/// What inotify can tell of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Local,
@@ -32,6 +33,7 @@ pub enum Kind {
     View,
 }
 
+/// The kind of file system that `path` is on, by the magic number of statfs(2). Follows links, and may block.
 pub fn kind_of(path: &Path) -> io::Result<Kind> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut found = MaybeUninit::<libc::statfs>::uninit();

@@ -14,6 +14,7 @@ use crate::fault::{Fault, Kind, Outcome};
 use crate::lock::lock;
 use crate::random;
 
+/// The watchers by their ids. Any client that knows an id may ask or remove its watcher.
 #[derive(Default)]
 pub struct Polled(Mutex<HashMap<String, Polling>>);
 
@@ -47,6 +48,7 @@ impl Polled {
         lock(&polled.get(id).ok_or_else(unknown)?.waiting).take(extensions)
     }
 
+    /// Ends a watcher; what it has not told yet is lost. `NotFound` for an id that is not, or no longer, known.
     pub fn remove(&self, id: &str) -> Outcome<()> {
         lock(&self.0).remove(id).map(drop).ok_or_else(unknown)
     }

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use super::batch::MAX_EVENTS;
 use super::inotify::{Event, Watch};
 
+/// The reports that may yet be repeated, as directory and name; none at first.
 #[derive(Default)]
 pub struct Reported {
     names: HashSet<(Watch, OsString)>,
@@ -29,10 +30,12 @@ impl Reported {
         }
     }
 
+    /// All of what was read last has been looked at; `length` is what [`Self::begin`] was given.
     pub fn end(&mut self, length: usize) {
         self.read += length;
     }
 
+    /// A scan has reported this name in this directory. Of very many the last are not noted: those may be told twice.
     pub fn add(&mut self, watch: Watch, name: &OsStr) {
         if self.names.len() < MAX_EVENTS {
             self.names.insert((watch, name.to_owned()));

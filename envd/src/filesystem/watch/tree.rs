@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::inotify::Watch;
 
+/// The root, and the directories that are known below it.
 pub struct Tree {
     root: Watch,
     places: HashMap<Watch, Place>,
@@ -20,14 +21,17 @@ struct Place {
 }
 
 impl Tree {
+    /// A tree of the root alone.
     pub fn new(root: Watch) -> Self {
         Self { root, places: HashMap::new() }
     }
 
+    /// The number of the watched directory itself, which never changes.
     pub fn root(&self) -> Watch {
         self.root
     }
 
+    /// How many directories are known: the root is one of them, and so is one that is away.
     pub fn len(&self) -> usize {
         self.places.len() + 1
     }
@@ -39,6 +43,7 @@ impl Tree {
         }
     }
 
+    /// Takes one directory out, if it is known; never the root. What is below it has no path from here on.
     pub fn forget(&mut self, watch: Watch) {
         self.places.remove(&watch);
     }
@@ -83,6 +88,7 @@ impl Tree {
         self.places.drain().map(|(watch, _)| watch).collect()
     }
 
+    /// Whether this is the root or a directory that has been placed, be it away or not.
     pub fn knows(&self, watch: Watch) -> bool {
         watch == self.root || self.places.contains_key(&watch)
     }

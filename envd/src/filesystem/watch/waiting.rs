@@ -15,6 +15,7 @@ const ABANDONED: Duration = Duration::from_secs(3600);
 /// Of the texts in waiting events.
 const MAX_TEXT_BYTES: usize = 4 << 20;
 
+/// Begins empty, as if asked when it was made. Bounded in the number of events and in the size of their texts.
 pub struct Waiting {
     events: VecDeque<FilesystemEvent>,
     text_bytes: usize,
@@ -59,6 +60,7 @@ impl Waiting {
         self.over.is_some()
     }
 
+    /// Whether nobody has asked for an hour.
     pub fn is_abandoned(&self) -> bool {
         self.asked.elapsed() >= ABANDONED
     }
@@ -71,6 +73,8 @@ impl Waiting {
             Some(Fault::new(Kind::NotFound, "watcher_id: nobody asked this watcher for an hour, and it is gone"));
     }
 
+    /// Takes in what one look has found. What does not fit counts as lost. When nobody has asked for an hour
+    /// everything is given up, and the watcher is over.
     pub fn add(&mut self, news: News) {
         for item in news.items {
             match item {

@@ -22,6 +22,7 @@ use crate::proto::filesystem::EventType;
 /// Renames from a passing name whose other half has not come yet; it nearly always is the next event.
 const MAX_ARRIVING: usize = 16;
 
+/// What the client asked for. Without `recursive` the directory and its own entries are all that is watched.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     pub recursive: bool,
@@ -29,6 +30,8 @@ pub struct Options {
     pub allow_network_mounts: bool,
 }
 
+/// The directory with what is known below it. Whoever holds the same instance reads it, and gives [`Self::take`] the
+/// bytes.
 pub struct Watched {
     pub(super) inotify: Arc<Inotify>,
     pub(super) root: PathBuf,
@@ -162,6 +165,7 @@ impl Watched {
     }
 }
 
+/// What a client is told when a call on inotify fails: a limit of the kernel by its name, all else with the path.
 pub fn fault(root: &Path, error: &io::Error) -> Fault {
     match error.raw_os_error() {
         // Not a full disk, as elsewhere.

@@ -17,6 +17,7 @@ use crate::users::{self, User};
 /// Some hundred events at a time, and at least one with the longest name.
 const READ_BYTES: usize = 16 << 10;
 
+/// Watches until it is dropped. What nobody takes waits in the kernel's queue, which is bounded.
 pub struct Watcher {
     queue: AsyncFd<Arc<Inotify>>,
     user: Arc<User>,

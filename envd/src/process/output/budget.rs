@@ -12,6 +12,7 @@ const SMALL_RING_BYTES: usize = 64 << 10;
 const WINDOW_BYTES: usize = 256 << 10;
 const SMALL_WINDOW_BYTES: usize = 32 << 10;
 
+/// How many bytes are held, none at first. It refuses nothing: when it is spent, limits are lower.
 #[derive(Default)]
 pub struct Budget(AtomicUsize);
 
@@ -28,20 +29,25 @@ pub struct Share {
 }
 
 impl Share {
+    /// A share of no bytes. Dropped, it gives back what it takes.
     pub fn new(budget: Arc<Budget>) -> Self {
         Self { budget, bytes: 0 }
     }
 
+    /// Takes this many bytes, in place of what it took before.
     pub fn set(&mut self, bytes: usize) {
         self.budget.0.fetch_add(bytes, Ordering::Relaxed);
         self.budget.0.fetch_sub(self.bytes, Ordering::Relaxed);
         self.bytes = bytes;
     }
 
+    /// How many bytes a ring that grows now may hold: 1 MiB, or 64 KiB when the budget is spent.
     pub fn ring_bytes(&self) -> usize {
         if self.budget.is_spent() { SMALL_RING_BYTES } else { RING_BYTES }
     }
 
+    /// How many bytes of a stream the process may now be ahead of the reader that started it: 256 KiB, or 32 KiB when
+    /// the budget is spent.
     pub fn window_bytes(&self) -> usize {
         if self.budget.is_spent() { SMALL_WINDOW_BYTES } else { WINDOW_BYTES }
     }

@@ -34,6 +34,7 @@ pub trait Progress: Send + Sync {
     /// Bytes are about to be read, which [`Progress::moved`] will count, or say that there were none.
     fn reads(&self, source: Source);
 
+    /// The read that was announced has ended, or a reader was given more: the stream stands here now.
     fn moved(&self, source: Source, position: Position);
 }
 
@@ -44,6 +45,7 @@ pub struct Last {
     pub timed_out: bool,
 }
 
+/// The output of one process, shared by those who read its pipes or terminal and those who follow it.
 pub struct Output {
     state: Mutex<State>,
     /// There is something new for readers.

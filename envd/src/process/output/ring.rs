@@ -29,14 +29,17 @@ impl Ring {
         Self { bytes: VecDeque::new(), base, runs: VecDeque::new() }
     }
 
+    /// The position of the oldest byte that is held; of the next one when none is.
     pub fn base(&self) -> u64 {
         self.base
     }
 
+    /// The position of the next byte that comes.
     pub fn end(&self) -> u64 {
         self.base + self.bytes.len() as u64
     }
 
+    /// How many bytes are held.
     pub fn len(&self) -> usize {
         self.bytes.len()
     }

@@ -14,6 +14,7 @@ pub const WINDOW_TURNS: usize = 1024;
 /// What is held of each stream once the process has ended and nobody follows it.
 pub const TAIL_BYTES: usize = 64 << 10;
 
+/// The rings of a process's streams, how far readers have come, and how the process ended, if it has.
 pub struct State {
     /// `None` once the process has ended.
     pub progress: Option<Arc<dyn Progress>>,
@@ -33,6 +34,7 @@ pub struct State {
 }
 
 impl State {
+    /// Holds nothing and has no readers; each stream goes on at its position in `from`.
     pub fn new(from: PerSource<Position>, progress: Option<Arc<dyn Progress>>, budget: Arc<Budget>) -> Self {
         Self {
             rings: PerSource::build(|source| Ring::new(from[source].read)),
@@ -49,6 +51,8 @@ impl State {
         }
     }
 
+    /// Adds the newest bytes of a stream. The oldest go where there are too many, but none that the reader that
+    /// started the process has not read.
     pub fn push(&mut self, source: Source, bytes: &[u8]) {
         if self.writer != Some(source) {
             self.writer = Some(source);
@@ -61,6 +65,7 @@ impl State {
         self.share.set(self.held());
     }
 
+    /// Tells where the stream stands now, if somebody keeps account of it.
     pub fn report(&self, source: Source) {
         if let Some(progress) = &self.progress {
             progress.moved(source, Position { read: self.rings[source].end(), sent: self.sent[source] });
