@@ -14,7 +14,7 @@ use crate::fault::{Fault, Outcome};
 use crate::paths;
 use crate::users::{User, blocking, run_as};
 
-/// Dropped without `finish`, it leaves nothing behind.
+/// Dropped without `finish`, it leaves nothing behind but the parents that it made.
 pub struct Writer {
     path: PathBuf,
     user: Arc<User>,
