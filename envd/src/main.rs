@@ -27,6 +27,8 @@ mod process;
 mod proto;
 mod random;
 mod reply;
+#[cfg(test)]
+mod scratch;
 mod secret;
 mod server;
 mod snapshot;

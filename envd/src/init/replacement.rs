@@ -73,38 +73,16 @@ impl Drop for Replacement {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::{CString, OsString};
+    use std::ffi::CString;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
 
     use super::*;
-
-    struct Directory(PathBuf);
-
-    impl Directory {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("envd-{name}-{}", std::process::id()));
-            fs::create_dir(&path).expect("directory");
-            Self(path)
-        }
-
-        fn names(&self) -> Vec<OsString> {
-            let mut names: Vec<_> =
-                fs::read_dir(&self.0).expect("list").map(|entry| entry.expect("entry").file_name()).collect();
-            names.sort();
-            names
-        }
-    }
-
-    impl Drop for Directory {
-        fn drop(&mut self) {
-            let _gone = fs::remove_dir_all(&self.0);
-        }
-    }
+    use crate::scratch::Scratch;
 
     #[test]
     fn a_file_changes_and_changes_back() {
-        let directory = Directory::new("replace");
+        let directory = Scratch::new("replacement-replace");
         let path = directory.0.join("file");
         for (former, content) in [("a long former content", "new"), ("old", "a long new content"), ("", "new")] {
             fs::write(&path, former).expect("written");
@@ -119,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_link_stays_one_also_when_it_leads_nowhere_yet() {
-        let directory = Directory::new("link");
+        let directory = Scratch::new("replacement-link");
         symlink("target", directory.0.join("link")).expect("link");
         let mut new = Replacement::open(&directory.0.join("link"), 0o600).expect("opened");
         new.apply(b"new").expect("applied");
@@ -130,7 +108,7 @@ mod tests {
 
     #[test]
     fn what_was_not_there_is_not_there_again() {
-        let directory = Directory::new("absent");
+        let directory = Scratch::new("replacement-absent");
         symlink("target", directory.0.join("link")).expect("link");
         drop(Replacement::open(&directory.0.join("link"), 0o600).expect("opened"));
         let mut new = Replacement::open(&directory.0.join("file"), 0o600).expect("opened");
@@ -142,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for() {
-        let directory = Directory::new("pipe");
+        let directory = Scratch::new("replacement-pipe");
         let path = directory.0.join("pipe");
         let name = CString::new(path.as_os_str().as_bytes()).expect("name");
         // SAFETY: the path is NUL-terminated and alive.

@@ -1,27 +1,7 @@
 use std::io::Write;
 
 use super::*;
-
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("envd-staged-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).expect("directory");
-        Self(path)
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).expect("list");
-        entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).expect("removed");
-    }
-}
+use crate::scratch::Scratch;
 
 fn stage(path: &Path, content: &[u8]) -> Staged {
     let staged = Staged::create(path, &Attributes::default()).map_err(|fault| fault.message).expect("staged");
@@ -31,7 +11,7 @@ fn stage(path: &Path, content: &[u8]) -> Staged {
 
 #[test]
 fn a_new_file_appears_on_commit_with_the_usual_mode() {
-    let directory = Directory::new("new");
+    let directory = Scratch::new("staged-new");
     let path = directory.0.join("a/b/file");
     let staged = stage(&path, b"content");
     assert!(!path.exists());
@@ -43,7 +23,7 @@ fn a_new_file_appears_on_commit_with_the_usual_mode() {
 
 #[test]
 fn a_dropped_one_leaves_the_old_file_and_no_other() {
-    let directory = Directory::new("drop");
+    let directory = Scratch::new("staged-drop");
     let path = directory.0.join("file");
     fs::write(&path, b"old").expect("old");
     drop(stage(&path, b"new"));
@@ -53,7 +33,7 @@ fn a_dropped_one_leaves_the_old_file_and_no_other() {
 
 #[test]
 fn an_existing_file_keeps_its_mode_and_a_link_to_it_stays_a_link() {
-    let directory = Directory::new("mode");
+    let directory = Scratch::new("staged-mode");
     let (path, link) = (directory.0.join("file"), directory.0.join("link"));
     fs::write(&path, b"old").expect("old");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).expect("mode");
@@ -71,7 +51,7 @@ fn an_existing_file_keeps_its_mode_and_a_link_to_it_stays_a_link() {
 
 #[test]
 fn directories_devices_and_files_as_parents_are_refused() {
-    let directory = Directory::new("refuse");
+    let directory = Scratch::new("staged-refuse");
     fs::write(directory.0.join("file"), b"").expect("file");
     for path in [directory.0.clone(), "/".into(), "/dev/null".into(), directory.0.join("file/below")] {
         let fault = Staged::create(&path, &Attributes::default()).err().expect("refused");
