@@ -1,5 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { canTransition, capsuleStates, capsuleTransitions, statesBefore, statusOf } from "./capsule-state.ts";
+import {
+  canBecome,
+  canTransition,
+  capsuleStates,
+  capsuleTransitions,
+  statesBefore,
+  statusOf,
+} from "./capsule-state.ts";
 
 describe("the capsule state table", () => {
   test("reaches every state from pending", () => {
@@ -22,6 +29,13 @@ describe("the capsule state table", () => {
   test("names the states before a state as the inverse of its transitions", () => {
     expect(statesBefore("running")).toEqual(["starting", "pausing", "resuming", "snapshotting"]);
     expect(statesBefore("pending")).toEqual([]);
+  });
+
+  test("knows what a capsule may have become over several steps, and that nothing comes back from stopped", () => {
+    expect(canBecome("running", "hibernated")).toBe(true);
+    expect(canBecome("paused", "running")).toBe(true);
+    expect(canBecome("running", "pending")).toBe(false);
+    expect(capsuleStates.filter((state) => canBecome("stopped", state))).toEqual(["stopped"]);
   });
 
   test("never calls something stopped that can be resumed", () => {

@@ -44,7 +44,8 @@ export const capsuleTransitions: Readonly<Record<CapsuleState, readonly CapsuleS
   snapshotting: ["running", "paused", "stopping"],
   hibernating: ["hibernated", "paused", "stopping"],
   hibernated: ["resuming", "stopping"],
-  error: ["stopping"],
+  // Its memory is gone. Where its disk is left, it can be started from that.
+  error: ["resuming", "stopping"],
   stopping: ["stopped"],
   stopped: [],
 };
@@ -67,6 +68,16 @@ const statusOfState: Readonly<Record<CapsuleState, CapsuleStatus>> = {
 /** Whether the table allows moving from one state to the other. */
 export function canTransition(from: CapsuleState, to: CapsuleState): boolean {
   return capsuleTransitions[from].includes(to);
+}
+
+/**
+ * Whether a capsule that was seen in one state may be in the other by now, by what its host does without a command: a
+ * host reports where a capsule is, not each step to there.
+ */
+export function canBecome(from: CapsuleState, to: CapsuleState): boolean {
+  const reached = new Set<CapsuleState>([from]);
+  for (const state of reached) for (const next of capsuleTransitions[state]) reached.add(next);
+  return reached.has(to);
 }
 
 /** States from which `to` may be entered: what a compare-and-set update may match. */

@@ -11,6 +11,7 @@ const connectCodeOfStatus: Readonly<Record<number, Code>> = {
   409: Code.FailedPrecondition,
   413: Code.ResourceExhausted,
   415: Code.InvalidArgument,
+  422: Code.InvalidArgument,
   500: Code.Internal,
   502: Code.Unknown,
   503: Code.Unavailable,

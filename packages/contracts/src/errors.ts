@@ -10,6 +10,14 @@ export const errorCatalogue = {
   /** The capsule is not in a state that allows the operation. */
   invalid_state: { status: 409, retryable: false },
   conflict: { status: 409, retryable: false },
+  /** Another snapshot has the name already. */
+  name_taken: { status: 409, retryable: false },
+  /** Capsules that were created from the template are still there. */
+  template_in_use: { status: 409, retryable: false },
+  /** The first request with this Idempotency-Key is still under way. */
+  request_in_progress: { status: 409, retryable: true },
+  /** An Idempotency-Key that was used for another request. */
+  idempotency_key_reused: { status: 422, retryable: false },
   /** A registration token that was used already. */
   token_used: { status: 401, retryable: false },
   /** A registration token that is older than an hour. */
@@ -45,8 +53,12 @@ export const errorCatalogue = {
   port_in_use: { status: 503, retryable: false },
   host_disk_full: { status: 503, retryable: true },
   host_memory_full: { status: 503, retryable: true },
+  /** A host has no room for it: memory, disk, or the number of capsules. Another host may have. */
+  host_full: { status: 503, retryable: true },
   /** A snapshot that is not what was saved: truncated, damaged, or of another base. It is never started. */
   snapshot_corrupt: { status: 503, retryable: false },
+  /** A snapshot that this host cannot restore: another VMM build or processor. It can be started from its disk. */
+  snapshot_incompatible: { status: 503, retryable: false },
   /** A file of the agent's journal that cannot be read, or that a newer agent wrote. */
   journal_unreadable: { status: 503, retryable: false },
 } as const satisfies Record<string, { status: number; retryable: boolean }>;

@@ -9,6 +9,7 @@ export const idPrefixes = {
   host: "hs",
   operation: "op",
   request: "rq",
+  snapshot: "sn",
   team: "tm",
   user: "us",
 } as const;

@@ -8,6 +8,9 @@ export const memoryMibChoices = [256, 512, 1024, 2048, 4096, 8192] as const;
 export const defaultVcpus = 1;
 export const defaultMemoryMib = 512;
 
+/** Largest disk of a capsule, in MiB. It takes what is written to it and no more. */
+export const maxDiskMib = 1024 * 1024;
+
 export interface CapsuleSize {
   vcpus: number;
   memoryMib: number;

@@ -21,11 +21,15 @@ export function toWire(row: CapsuleRow & Partial<Pick<PlacedCapsule, "host_silen
     template: row.template,
     vcpus: row.vcpus,
     memory_mb: row.memory_mib,
+    ...(row.disk_mib !== null && { disk_size_mb: row.disk_mib }),
     timeout_sec: row.timeout_sec,
+    max_run_sec: row.max_run_sec,
+    on_timeout: row.on_timeout,
+    auto_resume: row.auto_resume,
     created_at: row.created_at.toISOString(),
     ...(row.started_at && { started_at: row.started_at.toISOString() }),
     ...(row.last_active_at && { last_active_at: row.last_active_at.toISOString() }),
     last_updated: row.updated_at.toISOString(),
-    metadata: row.versions,
+    metadata: { ...row.metadata, ...row.versions },
   };
 }

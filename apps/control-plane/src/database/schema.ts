@@ -1,4 +1,5 @@
 import type { CapsuleState } from "@wrenn/contracts";
+import type { TimeoutAction } from "@wrenn/contracts/rest";
 import type { ColumnType, Generated, Selectable } from "kysely";
 
 /** The tables, as the migrations make them. `int8` is a bigint here. */
@@ -12,6 +13,9 @@ export interface Schema {
   hosts: HostsTable;
   registration_tokens: RegistrationTokensTable;
   capsules: CapsulesTable;
+  capsule_transitions: CapsuleTransitionsTable;
+  snapshots: SnapshotsTable;
+  idempotency_keys: IdempotencyKeysTable;
 }
 
 interface UsersTable {
@@ -108,6 +112,16 @@ interface CapsulesTable {
   vcpus: number;
   memory_mib: number;
   timeout_sec: number;
+  max_run_sec: Generated<number>;
+  on_timeout: Generated<TimeoutAction>;
+  auto_resume: Generated<boolean>;
+  metadata: ColumnType<Record<string, string>, string | undefined, string>;
+  /** Null: the template's, until the host has told. */
+  disk_mib: number | null;
+  /** The snapshot that it was created from, if its template is one. That may be gone. */
+  snapshot_id: string | null;
+  /** The capsule that it is a copy of. */
+  forked_from: string | null;
   state: CapsuleState;
   /** Counts what we commanded. */
   generation: ColumnType<bigint>;
@@ -117,7 +131,7 @@ interface CapsulesTable {
   reason: string | null;
   /** What led to `error`, for a person. */
   detail: string | null;
-  /** The control plane that works on it while it is pending, starting or stopping. */
+  /** The control plane that works on it while a command is under way. */
   operated_by: string | null;
   versions: ColumnType<CapsuleVersions, string | undefined, string>;
   created_at: Generated<Date>;
@@ -126,5 +140,49 @@ interface CapsulesTable {
   updated_at: Generated<Date>;
 }
 
+interface CapsuleTransitionsTable {
+  id: ColumnType<bigint, never, never>;
+  capsule_id: string;
+  /** Null: it was made. */
+  from_state: CapsuleState | null;
+  to_state: CapsuleState;
+  reason: string | null;
+  generation: bigint;
+  at: Generated<Date>;
+}
+
+interface SnapshotsTable {
+  id: string;
+  team_id: string;
+  name: string;
+  host_id: string;
+  /** What it was taken of. That may be gone. */
+  capsule_id: string;
+  /** The image below it. */
+  template: string;
+  vcpus: number;
+  memory_mib: number;
+  disk_mib: number | null;
+  size_bytes: bigint | null;
+  state: "creating" | "ready" | "deleting";
+  /** The control plane that works on it while it is creating or deleting. */
+  operated_by: string | null;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+}
+
+interface IdempotencyKeysTable {
+  team_id: string;
+  key: string;
+  /** SHA-256 of method, path and body. */
+  request_hash: Buffer;
+  /** The control plane that works on the request. An answer ends that. */
+  operated_by: string | null;
+  status: number | null;
+  body: ColumnType<unknown, string | null, string | null>;
+  created_at: Generated<Date>;
+}
+
+export type SnapshotRow = Selectable<SnapshotsTable>;
 export type CapsuleRow = Selectable<CapsulesTable>;
 export type HostRow = Selectable<HostsTable>;

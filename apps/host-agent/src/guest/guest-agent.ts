@@ -19,7 +19,7 @@ export interface GuestIdentity {
   readonly accessToken: string;
   /** Of a machine that has a kernel of its own; another one has no more than its token. */
   readonly computer?: {
-    readonly kind: "boot" | "clone";
+    readonly kind: "boot" | "resume" | "clone";
     /** Larger than that of any restore that the machine's memory has seen. */
     readonly restoreEpoch: number;
     readonly hostname: string;

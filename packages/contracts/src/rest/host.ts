@@ -1,5 +1,6 @@
 import { type Static, Type } from "typebox";
 import { capsuleStates } from "../capsule-state.ts";
+import { timeoutActions } from "./capsule.ts";
 
 export const HostParams = Type.Object({
   id: Type.String({ minLength: 1, maxLength: 64, description: "Id of the host." }),
@@ -117,6 +118,15 @@ export const ReportedCapsule = Type.Object({
   /** What the agent observed; grows with every change of this capsule. */
   revision: Type.Integer({ minimum: 0 }),
   started_at: Type.Optional(Type.String({ format: "date-time" })),
+  /** What it may do in time, as the host enforces it. */
+  time_rules: Type.Optional(
+    Type.Object({
+      timeout_sec: Type.Integer({ minimum: 0 }),
+      max_run_sec: Type.Integer({ minimum: 0 }),
+      on_timeout: Type.Enum([...timeoutActions]),
+    }),
+  ),
+  disk_size_mb: Type.Optional(Type.Integer({ minimum: 0 })),
   /** Versions of what it runs on, by the names that a capsule's `metadata` has. */
   versions: Type.Record(Type.String({ maxLength: 64 }), Type.String({ maxLength: 256 })),
 });

@@ -4,3 +4,4 @@ export * from "./exec.ts";
 export * from "./files.ts";
 export * from "./health.ts";
 export * from "./host.ts";
+export * from "./snapshot.ts";

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file wrenn/host/v1/host.proto.
  */
 export const file_wrenn_host_v1_host: GenFile = /*@__PURE__*/
-  fileDesc("Chh3cmVubi9ob3N0L3YxL2hvc3QucHJvdG8SDXdyZW5uLmhvc3QudjEiFQoTRGVzY3JpYmVIb3N0UmVxdWVzdCJxChREZXNjcmliZUhvc3RSZXNwb25zZRINCgVlcG9jaBgBIAEoCRILCgN2bW0YAiABKAkSEwoLdm1tX3ZlcnNpb24YAyABKAkSFQoNYWdlbnRfdmVyc2lvbhgEIAEoCRIRCgl0ZW1wbGF0ZXMYBSADKAkipgIKB0NhcHN1bGUSCgoCaWQYASABKAkSDQoFc3RhdGUYAiABKAkSEgoKZ2VuZXJhdGlvbhgDIAEoBBIQCghyZXZpc2lvbhgEIAEoBBIQCgh0ZW1wbGF0ZRgFIAEoCRIVCg1pbWFnZV92ZXJzaW9uGAYgASgJEg0KBXZjcHVzGAcgASgNEhIKCm1lbW9yeV9taWIYCCABKA0SLgoKc3RhcnRlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAogASgJEhYKDmtlcm5lbF92ZXJzaW9uGAsgASgJEhQKDGVudmRfdmVyc2lvbhgMIAEoCRILCgN2bW0YDSABKAkSEwoLdm1tX3ZlcnNpb24YDiABKAkiiQEKFENyZWF0ZUNhcHN1bGVSZXF1ZXN0EhIKCmNhcHN1bGVfaWQYASABKAkSEgoKZ2VuZXJhdGlvbhgCIAEoBBIUCgxvcGVyYXRpb25faWQYAyABKAkSEAoIdGVtcGxhdGUYBCABKAkSDQoFdmNwdXMYBSABKA0SEgoKbWVtb3J5X21pYhgGIAEoDSJAChVDcmVhdGVDYXBzdWxlUmVzcG9uc2USJwoHY2Fwc3VsZRgBIAEoCzIWLndyZW5uLmhvc3QudjEuQ2Fwc3VsZSJVChVEZXN0cm95Q2Fwc3VsZVJlcXVlc3QSEgoKY2Fwc3VsZV9pZBgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgEEhQKDG9wZXJhdGlvbl9pZBgDIAEoCSIYChZEZXN0cm95Q2Fwc3VsZVJlc3BvbnNlIhUKE0xpc3RDYXBzdWxlc1JlcXVlc3QiTwoUTGlzdENhcHN1bGVzUmVzcG9uc2USDQoFZXBvY2gYASABKAkSKAoIY2Fwc3VsZXMYAiADKAsyFi53cmVubi5ob3N0LnYxLkNhcHN1bGUigQIKC0V4ZWNSZXF1ZXN0EhIKCmNhcHN1bGVfaWQYASABKAkSCwoDY21kGAIgASgJEgwKBGFyZ3MYAyADKAkSMgoEZW52cxgEIAMoCzIkLndyZW5uLmhvc3QudjEuRXhlY1JlcXVlc3QuRW52c0VudHJ5EhAKA2N3ZBgFIAEoCUgAiAEBEhEKBHVzZXIYBiABKAlIAYgBARIQCgN0YWcYByABKAlIAogBARISCgp0aW1lb3V0X21zGAggASgEGisKCUVudnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgYKBF9jd2RCBwoFX3VzZXJCBgoEX3RhZyLiAQoJRXhlY0V2ZW50EjMKB3N0YXJ0ZWQYASABKAsyIC53cmVubi5ob3N0LnYxLkV4ZWNFdmVudC5TdGFydGVkSAASEAoGc3Rkb3V0GAIgASgMSAASEAoGc3RkZXJyGAMgASgMSAASLwoFZW5kZWQYBCABKAsyHi53cmVubi5ob3N0LnYxLkV4ZWNFdmVudC5FbmRlZEgAGhYKB1N0YXJ0ZWQSCwoDcGlkGAEgASgNGioKBUVuZGVkEhEKCWV4aXRfY29kZRgBIAEoERIOCgZzaWduYWwYAiABKA1CBwoFZXZlbnQiTwoPUmVhZEZpbGVSZXF1ZXN0EhIKCmNhcHN1bGVfaWQYASABKAkSDAoEcGF0aBgCIAEoCRIRCgR1c2VyGAMgASgJSACIAQFCBwoFX3VzZXIiIQoQUmVhZEZpbGVSZXNwb25zZRINCgVjaHVuaxgBIAEoDCKtAQoQV3JpdGVGaWxlUmVxdWVzdBI4CgZ0YXJnZXQYASABKAsyJi53cmVubi5ob3N0LnYxLldyaXRlRmlsZVJlcXVlc3QuVGFyZ2V0SAASDwoFY2h1bmsYAiABKAxIABpGCgZUYXJnZXQSEgoKY2Fwc3VsZV9pZBgBIAEoCRIMCgRwYXRoGAIgASgJEhEKBHVzZXIYAyABKAlIAIgBAUIHCgVfdXNlckIGCgRwYXJ0IiEKEVdyaXRlRmlsZVJlc3BvbnNlEgwKBHBhdGgYASABKAkiYwoUTGlzdERpcmVjdG9yeVJlcXVlc3QSEgoKY2Fwc3VsZV9pZBgBIAEoCRIMCgRwYXRoGAIgASgJEg0KBWRlcHRoGAMgASgNEhEKBHVzZXIYBCABKAlIAIgBAUIHCgVfdXNlciJCChVMaXN0RGlyZWN0b3J5UmVzcG9uc2USKQoHZW50cmllcxgBIAMoCzIYLndyZW5uLmhvc3QudjEuRmlsZUVudHJ5IuUBCglGaWxlRW50cnkSDAoEbmFtZRgBIAEoCRIMCgRwYXRoGAIgASgJEgwKBHR5cGUYAyABKAkSDAoEc2l6ZRgEIAEoBBIMCgRtb2RlGAUgASgNEhMKC3Blcm1pc3Npb25zGAYgASgJEg0KBW93bmVyGAcgASgJEg0KBWdyb3VwGAggASgJEi8KC21vZGlmaWVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIbCg5zeW1saW5rX3RhcmdldBgKIAEoCUgAiAEBQhEKD19zeW1saW5rX3RhcmdldDK3BQoLSG9zdFNlcnZpY2USVwoMRGVzY3JpYmVIb3N0EiIud3Jlbm4uaG9zdC52MS5EZXNjcmliZUhvc3RSZXF1ZXN0GiMud3Jlbm4uaG9zdC52MS5EZXNjcmliZUhvc3RSZXNwb25zZRJaCg1DcmVhdGVDYXBzdWxlEiMud3Jlbm4uaG9zdC52MS5DcmVhdGVDYXBzdWxlUmVxdWVzdBokLndyZW5uLmhvc3QudjEuQ3JlYXRlQ2Fwc3VsZVJlc3BvbnNlEl0KDkRlc3Ryb3lDYXBzdWxlEiQud3Jlbm4uaG9zdC52MS5EZXN0cm95Q2Fwc3VsZVJlcXVlc3QaJS53cmVubi5ob3N0LnYxLkRlc3Ryb3lDYXBzdWxlUmVzcG9uc2USVwoMTGlzdENhcHN1bGVzEiIud3Jlbm4uaG9zdC52MS5MaXN0Q2Fwc3VsZXNSZXF1ZXN0GiMud3Jlbm4uaG9zdC52MS5MaXN0Q2Fwc3VsZXNSZXNwb25zZRI+CgRFeGVjEhoud3Jlbm4uaG9zdC52MS5FeGVjUmVxdWVzdBoYLndyZW5uLmhvc3QudjEuRXhlY0V2ZW50MAESTQoIUmVhZEZpbGUSHi53cmVubi5ob3N0LnYxLlJlYWRGaWxlUmVxdWVzdBofLndyZW5uLmhvc3QudjEuUmVhZEZpbGVSZXNwb25zZTABElAKCVdyaXRlRmlsZRIfLndyZW5uLmhvc3QudjEuV3JpdGVGaWxlUmVxdWVzdBogLndyZW5uLmhvc3QudjEuV3JpdGVGaWxlUmVzcG9uc2UoARJaCg1MaXN0RGlyZWN0b3J5EiMud3Jlbm4uaG9zdC52MS5MaXN0RGlyZWN0b3J5UmVxdWVzdBokLndyZW5uLmhvc3QudjEuTGlzdERpcmVjdG9yeVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Chh3cmVubi9ob3N0L3YxL2hvc3QucHJvdG8SDXdyZW5uLmhvc3QudjEiFQoTRGVzY3JpYmVIb3N0UmVxdWVzdCJxChREZXNjcmliZUhvc3RSZXNwb25zZRINCgVlcG9jaBgBIAEoCRILCgN2bW0YAiABKAkSEwoLdm1tX3ZlcnNpb24YAyABKAkSFQoNYWdlbnRfdmVyc2lvbhgEIAEoCRIRCgl0ZW1wbGF0ZXMYBSADKAki5gIKB0NhcHN1bGUSCgoCaWQYASABKAkSDQoFc3RhdGUYAiABKAkSEgoKZ2VuZXJhdGlvbhgDIAEoBBIQCghyZXZpc2lvbhgEIAEoBBIQCgh0ZW1wbGF0ZRgFIAEoCRIVCg1pbWFnZV92ZXJzaW9uGAYgASgJEg0KBXZjcHVzGAcgASgNEhIKCm1lbW9yeV9taWIYCCABKA0SLgoKc3RhcnRlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAogASgJEhYKDmtlcm5lbF92ZXJzaW9uGAsgASgJEhQKDGVudmRfdmVyc2lvbhgMIAEoCRILCgN2bW0YDSABKAkSEwoLdm1tX3ZlcnNpb24YDiABKAkSLAoKdGltZV9ydWxlcxgPIAEoCzIYLndyZW5uLmhvc3QudjEuVGltZVJ1bGVzEhAKCGRpc2tfbWliGBAgASgNIkoKCVRpbWVSdWxlcxIYChBpZGxlX3RpbWVvdXRfc2VjGAEgASgNEhMKC21heF9ydW5fc2VjGAIgASgNEg4KBmFjdGlvbhgDIAEoCSLzAQoUQ3JlYXRlQ2Fwc3VsZVJlcXVlc3QSEgoKY2Fwc3VsZV9pZBgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgEEhQKDG9wZXJhdGlvbl9pZBgDIAEoCRIQCgh0ZW1wbGF0ZRgEIAEoCRINCgV2Y3B1cxgFIAEoDRISCgptZW1vcnlfbWliGAYgASgNEhAKCGRpc2tfbWliGAcgASgNEiwKCnRpbWVfcnVsZXMYCCABKAsyGC53cmVubi5ob3N0LnYxLlRpbWVSdWxlcxIYCgtzbmFwc2hvdF9pZBgJIAEoCUgAiAEBQg4KDF9zbmFwc2hvdF9pZCJAChVDcmVhdGVDYXBzdWxlUmVzcG9uc2USJwoHY2Fwc3VsZRgBIAEoCzIWLndyZW5uLmhvc3QudjEuQ2Fwc3VsZSJVChVEZXN0cm95Q2Fwc3VsZVJlcXVlc3QSEgoKY2Fwc3VsZV9pZBgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgEEhQKDG9wZXJhdGlvbl9pZBgDIAEoCSIYChZEZXN0cm95Q2Fwc3VsZVJlc3BvbnNlIk4KDkNhcHN1bGVDb21tYW5kEhIKCmNhcHN1bGVfaWQYASABKAkSEgoKZ2VuZXJhdGlvbhgCIAEoBBIUCgxvcGVyYXRpb25faWQYAyABKAkiOAoNQ2Fwc3VsZUFuc3dlchInCgdjYXBzdWxlGAEgASgLMhYud3Jlbm4uaG9zdC52MS5DYXBzdWxlImcKFFJlc3VtZUNhcHN1bGVSZXF1ZXN0EhIKCmNhcHN1bGVfaWQYASABKAkSEgoKZ2VuZXJhdGlvbhgCIAEoBBIUCgxvcGVyYXRpb25faWQYAyABKAkSEQoJZnJvbV9kaXNrGAQgASgIImsKFlNuYXBzaG90Q2Fwc3VsZVJlcXVlc3QSEgoKY2Fwc3VsZV9pZBgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgEEhQKDG9wZXJhdGlvbl9pZBgDIAEoCRITCgtzbmFwc2hvdF9pZBgEIAEoCSJtChdTbmFwc2hvdENhcHN1bGVSZXNwb25zZRInCgdjYXBzdWxlGAEgASgLMhYud3Jlbm4uaG9zdC52MS5DYXBzdWxlEikKCHNuYXBzaG90GAIgASgLMhcud3Jlbm4uaG9zdC52MS5TbmFwc2hvdCK1AQoIU25hcHNob3QSCgoCaWQYASABKAkSEgoKY2Fwc3VsZV9pZBgCIAEoCRIQCgh0ZW1wbGF0ZRgDIAEoCRINCgV2Y3B1cxgEIAEoDRISCgptZW1vcnlfbWliGAUgASgNEhAKCGRpc2tfbWliGAYgASgNEhIKCnNpemVfYnl0ZXMYByABKAQSLgoKY3JlYXRlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi7AEKEkZvcmtDYXBzdWxlUmVxdWVzdBISCgpjYXBzdWxlX2lkGAEgASgJEhIKCmdlbmVyYXRpb24YAiABKAQSFAoMb3BlcmF0aW9uX2lkGAMgASgJEjkKCGNoaWxkcmVuGAQgAygLMicud3Jlbm4uaG9zdC52MS5Gb3JrQ2Fwc3VsZVJlcXVlc3QuQ2hpbGQaXQoFQ2hpbGQSEgoKY2Fwc3VsZV9pZBgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgEEiwKCnRpbWVfcnVsZXMYAyABKAsyGC53cmVubi5ob3N0LnYxLlRpbWVSdWxlcyJoChNGb3JrQ2Fwc3VsZVJlc3BvbnNlEicKB2NhcHN1bGUYASABKAsyFi53cmVubi5ob3N0LnYxLkNhcHN1bGUSKAoIY2hpbGRyZW4YAiADKAsyFi53cmVubi5ob3N0LnYxLkNhcHN1bGUibgoUVXBkYXRlQ2Fwc3VsZVJlcXVlc3QSEgoKY2Fwc3VsZV9pZBgBIAEoCRIUCgxvcGVyYXRpb25faWQYAiABKAkSLAoKdGltZV9ydWxlcxgDIAEoCzIYLndyZW5uLmhvc3QudjEuVGltZVJ1bGVzIikKE1RvdWNoQ2Fwc3VsZVJlcXVlc3QSEgoKY2Fwc3VsZV9pZBgBIAEoCSIWChRUb3VjaENhcHN1bGVSZXNwb25zZSIWChRMaXN0U25hcHNob3RzUmVxdWVzdCJDChVMaXN0U25hcHNob3RzUmVzcG9uc2USKgoJc25hcHNob3RzGAEgAygLMhcud3Jlbm4uaG9zdC52MS5TbmFwc2hvdCIsChVEZWxldGVTbmFwc2hvdFJlcXVlc3QSEwoLc25hcHNob3RfaWQYASABKAkiGAoWRGVsZXRlU25hcHNob3RSZXNwb25zZSIVChNMaXN0Q2Fwc3VsZXNSZXF1ZXN0Ik8KFExpc3RDYXBzdWxlc1Jlc3BvbnNlEg0KBWVwb2NoGAEgASgJEigKCGNhcHN1bGVzGAIgAygLMhYud3Jlbm4uaG9zdC52MS5DYXBzdWxlIoECCgtFeGVjUmVxdWVzdBISCgpjYXBzdWxlX2lkGAEgASgJEgsKA2NtZBgCIAEoCRIMCgRhcmdzGAMgAygJEjIKBGVudnMYBCADKAsyJC53cmVubi5ob3N0LnYxLkV4ZWNSZXF1ZXN0LkVudnNFbnRyeRIQCgNjd2QYBSABKAlIAIgBARIRCgR1c2VyGAYgASgJSAGIAQESEAoDdGFnGAcgASgJSAKIAQESEgoKdGltZW91dF9tcxgIIAEoBBorCglFbnZzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIGCgRfY3dkQgcKBV91c2VyQgYKBF90YWci4gEKCUV4ZWNFdmVudBIzCgdzdGFydGVkGAEgASgLMiAud3Jlbm4uaG9zdC52MS5FeGVjRXZlbnQuU3RhcnRlZEgAEhAKBnN0ZG91dBgCIAEoDEgAEhAKBnN0ZGVychgDIAEoDEgAEi8KBWVuZGVkGAQgASgLMh4ud3Jlbm4uaG9zdC52MS5FeGVjRXZlbnQuRW5kZWRIABoWCgdTdGFydGVkEgsKA3BpZBgBIAEoDRoqCgVFbmRlZBIRCglleGl0X2NvZGUYASABKBESDgoGc2lnbmFsGAIgASgNQgcKBWV2ZW50Ik8KD1JlYWRGaWxlUmVxdWVzdBISCgpjYXBzdWxlX2lkGAEgASgJEgwKBHBhdGgYAiABKAkSEQoEdXNlchgDIAEoCUgAiAEBQgcKBV91c2VyIiEKEFJlYWRGaWxlUmVzcG9uc2USDQoFY2h1bmsYASABKAwirQEKEFdyaXRlRmlsZVJlcXVlc3QSOAoGdGFyZ2V0GAEgASgLMiYud3Jlbm4uaG9zdC52MS5Xcml0ZUZpbGVSZXF1ZXN0LlRhcmdldEgAEg8KBWNodW5rGAIgASgMSAAaRgoGVGFyZ2V0EhIKCmNhcHN1bGVfaWQYASABKAkSDAoEcGF0aBgCIAEoCRIRCgR1c2VyGAMgASgJSACIAQFCBwoFX3VzZXJCBgoEcGFydCIhChFXcml0ZUZpbGVSZXNwb25zZRIMCgRwYXRoGAEgASgJImMKFExpc3REaXJlY3RvcnlSZXF1ZXN0EhIKCmNhcHN1bGVfaWQYASABKAkSDAoEcGF0aBgCIAEoCRINCgVkZXB0aBgDIAEoDRIRCgR1c2VyGAQgASgJSACIAQFCBwoFX3VzZXIiQgoVTGlzdERpcmVjdG9yeVJlc3BvbnNlEikKB2VudHJpZXMYASADKAsyGC53cmVubi5ob3N0LnYxLkZpbGVFbnRyeSLlAQoJRmlsZUVudHJ5EgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRIMCgR0eXBlGAMgASgJEgwKBHNpemUYBCABKAQSDAoEbW9kZRgFIAEoDRITCgtwZXJtaXNzaW9ucxgGIAEoCRINCgVvd25lchgHIAEoCRINCgVncm91cBgIIAEoCRIvCgttb2RpZmllZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGwoOc3ltbGlua190YXJnZXQYCiABKAlIAIgBAUIRCg9fc3ltbGlua190YXJnZXQyyQsKC0hvc3RTZXJ2aWNlElcKDERlc2NyaWJlSG9zdBIiLndyZW5uLmhvc3QudjEuRGVzY3JpYmVIb3N0UmVxdWVzdBojLndyZW5uLmhvc3QudjEuRGVzY3JpYmVIb3N0UmVzcG9uc2USWgoNQ3JlYXRlQ2Fwc3VsZRIjLndyZW5uLmhvc3QudjEuQ3JlYXRlQ2Fwc3VsZVJlcXVlc3QaJC53cmVubi5ob3N0LnYxLkNyZWF0ZUNhcHN1bGVSZXNwb25zZRJdCg5EZXN0cm95Q2Fwc3VsZRIkLndyZW5uLmhvc3QudjEuRGVzdHJveUNhcHN1bGVSZXF1ZXN0GiUud3Jlbm4uaG9zdC52MS5EZXN0cm95Q2Fwc3VsZVJlc3BvbnNlElcKDExpc3RDYXBzdWxlcxIiLndyZW5uLmhvc3QudjEuTGlzdENhcHN1bGVzUmVxdWVzdBojLndyZW5uLmhvc3QudjEuTGlzdENhcHN1bGVzUmVzcG9uc2USSwoMUGF1c2VDYXBzdWxlEh0ud3Jlbm4uaG9zdC52MS5DYXBzdWxlQ29tbWFuZBocLndyZW5uLmhvc3QudjEuQ2Fwc3VsZUFuc3dlchJSCg1SZXN1bWVDYXBzdWxlEiMud3Jlbm4uaG9zdC52MS5SZXN1bWVDYXBzdWxlUmVxdWVzdBocLndyZW5uLmhvc3QudjEuQ2Fwc3VsZUFuc3dlchJPChBIaWJlcm5hdGVDYXBzdWxlEh0ud3Jlbm4uaG9zdC52MS5DYXBzdWxlQ29tbWFuZBocLndyZW5uLmhvc3QudjEuQ2Fwc3VsZUFuc3dlchJgCg9TbmFwc2hvdENhcHN1bGUSJS53cmVubi5ob3N0LnYxLlNuYXBzaG90Q2Fwc3VsZVJlcXVlc3QaJi53cmVubi5ob3N0LnYxLlNuYXBzaG90Q2Fwc3VsZVJlc3BvbnNlElQKC0ZvcmtDYXBzdWxlEiEud3Jlbm4uaG9zdC52MS5Gb3JrQ2Fwc3VsZVJlcXVlc3QaIi53cmVubi5ob3N0LnYxLkZvcmtDYXBzdWxlUmVzcG9uc2USUgoNVXBkYXRlQ2Fwc3VsZRIjLndyZW5uLmhvc3QudjEuVXBkYXRlQ2Fwc3VsZVJlcXVlc3QaHC53cmVubi5ob3N0LnYxLkNhcHN1bGVBbnN3ZXISVwoMVG91Y2hDYXBzdWxlEiIud3Jlbm4uaG9zdC52MS5Ub3VjaENhcHN1bGVSZXF1ZXN0GiMud3Jlbm4uaG9zdC52MS5Ub3VjaENhcHN1bGVSZXNwb25zZRJaCg1MaXN0U25hcHNob3RzEiMud3Jlbm4uaG9zdC52MS5MaXN0U25hcHNob3RzUmVxdWVzdBokLndyZW5uLmhvc3QudjEuTGlzdFNuYXBzaG90c1Jlc3BvbnNlEl0KDkRlbGV0ZVNuYXBzaG90EiQud3Jlbm4uaG9zdC52MS5EZWxldGVTbmFwc2hvdFJlcXVlc3QaJS53cmVubi5ob3N0LnYxLkRlbGV0ZVNuYXBzaG90UmVzcG9uc2USPgoERXhlYxIaLndyZW5uLmhvc3QudjEuRXhlY1JlcXVlc3QaGC53cmVubi5ob3N0LnYxLkV4ZWNFdmVudDABEk0KCFJlYWRGaWxlEh4ud3Jlbm4uaG9zdC52MS5SZWFkRmlsZVJlcXVlc3QaHy53cmVubi5ob3N0LnYxLlJlYWRGaWxlUmVzcG9uc2UwARJQCglXcml0ZUZpbGUSHy53cmVubi5ob3N0LnYxLldyaXRlRmlsZVJlcXVlc3QaIC53cmVubi5ob3N0LnYxLldyaXRlRmlsZVJlc3BvbnNlKAESWgoNTGlzdERpcmVjdG9yeRIjLndyZW5uLmhvc3QudjEuTGlzdERpcmVjdG9yeVJlcXVlc3QaJC53cmVubi5ob3N0LnYxLkxpc3REaXJlY3RvcnlSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message wrenn.host.v1.DescribeHostRequest
@@ -155,6 +155,18 @@ export type Capsule = Message<"wrenn.host.v1.Capsule"> & {
    * @generated from field: string vmm_version = 14;
    */
   vmmVersion: string;
+
+  /**
+   * Absent from an agent of before these existed.
+   *
+   * @generated from field: wrenn.host.v1.TimeRules time_rules = 15;
+   */
+  timeRules?: TimeRules | undefined;
+
+  /**
+   * @generated from field: uint32 disk_mib = 16;
+   */
+  diskMib: number;
 };
 
 /**
@@ -163,6 +175,41 @@ export type Capsule = Message<"wrenn.host.v1.Capsule"> & {
  */
 export const CapsuleSchema: GenMessage<Capsule> = /*@__PURE__*/
   messageDesc(file_wrenn_host_v1_host, 2);
+
+/**
+ * What a capsule may do in time. The host enforces it alone. A paused capsule's time stands still.
+ *
+ * @generated from message wrenn.host.v1.TimeRules
+ */
+export type TimeRules = Message<"wrenn.host.v1.TimeRules"> & {
+  /**
+   * Seconds without activity after which `action` is taken; 0 means never.
+   *
+   * @generated from field: uint32 idle_timeout_sec = 1;
+   */
+  idleTimeoutSec: number;
+
+  /**
+   * Seconds that it may run before `action` is taken; 0 means without end. Counted anew after that pause.
+   *
+   * @generated from field: uint32 max_run_sec = 2;
+   */
+  maxRunSec: number;
+
+  /**
+   * `pause` or `destroy`; empty means pause.
+   *
+   * @generated from field: string action = 3;
+   */
+  action: string;
+};
+
+/**
+ * Describes the message wrenn.host.v1.TimeRules.
+ * Use `create(TimeRulesSchema)` to create a new message.
+ */
+export const TimeRulesSchema: GenMessage<TimeRules> = /*@__PURE__*/
+  messageDesc(file_wrenn_host_v1_host, 3);
 
 /**
  * @generated from message wrenn.host.v1.CreateCapsuleRequest
@@ -191,6 +238,8 @@ export type CreateCapsuleRequest = Message<"wrenn.host.v1.CreateCapsuleRequest">
   template: string;
 
   /**
+   * Of a snapshot's capsule 0: it has the size of the snapshot.
+   *
    * @generated from field: uint32 vcpus = 5;
    */
   vcpus: number;
@@ -199,6 +248,25 @@ export type CreateCapsuleRequest = Message<"wrenn.host.v1.CreateCapsuleRequest">
    * @generated from field: uint32 memory_mib = 6;
    */
   memoryMib: number;
+
+  /**
+   * Size of the disk; 0 means that of the template. It cannot be smaller.
+   *
+   * @generated from field: uint32 disk_mib = 7;
+   */
+  diskMib: number;
+
+  /**
+   * @generated from field: wrenn.host.v1.TimeRules time_rules = 8;
+   */
+  timeRules?: TimeRules | undefined;
+
+  /**
+   * Given, the capsule is a clone of this snapshot; `template` is the name that it is shown by.
+   *
+   * @generated from field: optional string snapshot_id = 9;
+   */
+  snapshotId?: string | undefined;
 };
 
 /**
@@ -206,7 +274,7 @@ export type CreateCapsuleRequest = Message<"wrenn.host.v1.CreateCapsuleRequest">
  * Use `create(CreateCapsuleRequestSchema)` to create a new message.
  */
 export const CreateCapsuleRequestSchema: GenMessage<CreateCapsuleRequest> = /*@__PURE__*/
-  messageDesc(file_wrenn_host_v1_host, 3);
+  messageDesc(file_wrenn_host_v1_host, 4);
 
 /**
  * @generated from message wrenn.host.v1.CreateCapsuleResponse
@@ -223,7 +291,7 @@ export type CreateCapsuleResponse = Message<"wrenn.host.v1.CreateCapsuleResponse
  * Use `create(CreateCapsuleResponseSchema)` to create a new message.
  */
 export const CreateCapsuleResponseSchema: GenMessage<CreateCapsuleResponse> = /*@__PURE__*/
-  messageDesc(file_wrenn_host_v1_host, 4);
+  messageDesc(file_wrenn_host_v1_host, 5);
 
 /**
  * @generated from message wrenn.host.v1.DestroyCapsuleRequest
@@ -250,7 +318,7 @@ export type DestroyCapsuleRequest = Message<"wrenn.host.v1.DestroyCapsuleRequest
  * Use `create(DestroyCapsuleRequestSchema)` to create a new message.
  */
 export const DestroyCapsuleRequestSchema: GenMessage<DestroyCapsuleRequest> = /*@__PURE__*/
-  messageDesc(file_wrenn_host_v1_host, 5);
+  messageDesc(file_wrenn_host_v1_host, 6);
 
 /**
  * @generated from message wrenn.host.v1.DestroyCapsuleResponse
@@ -263,7 +331,395 @@ export type DestroyCapsuleResponse = Message<"wrenn.host.v1.DestroyCapsuleRespon
  * Use `create(DestroyCapsuleResponseSchema)` to create a new message.
  */
 export const DestroyCapsuleResponseSchema: GenMessage<DestroyCapsuleResponse> = /*@__PURE__*/
-  messageDesc(file_wrenn_host_v1_host, 6);
+  messageDesc(file_wrenn_host_v1_host, 7);
+
+/**
+ * @generated from message wrenn.host.v1.CapsuleCommand
+ */
+export type CapsuleCommand = Message<"wrenn.host.v1.CapsuleCommand"> & {
+  /**
+   * @generated from field: string capsule_id = 1;
+   */
+  capsuleId: string;
+
+  /**
+   * @generated from field: uint64 generation = 2;
+   */
+  generation: bigint;
+
+  /**
+   * @generated from field: string operation_id = 3;
+   */
+  operationId: string;
+};
+
+/**
+ * Describes the message wrenn.host.v1.CapsuleCommand.
+ * Use `create(CapsuleCommandSchema)` to create a new message.
+ */
+export const CapsuleCommandSchema: GenMessage<CapsuleCommand> = /*@__PURE__*/
+  messageDesc(file_wrenn_host_v1_host, 8);
+
+/**
+ * @generated from message wrenn.host.v1.CapsuleAnswer
+ */
+export type CapsuleAnswer = Message<"wrenn.host.v1.CapsuleAnswer"> & {
+  /**
+   * @generated from field: wrenn.host.v1.Capsule capsule = 1;
+   */
+  capsule?: Capsule | undefined;
+};
+
+/**
+ * Describes the message wrenn.host.v1.CapsuleAnswer.
+ * Use `create(CapsuleAnswerSchema)` to create a new message.
+ */
+export const CapsuleAnswerSchema: GenMessage<CapsuleAnswer> = /*@__PURE__*/
+  messageDesc(file_wrenn_host_v1_host, 9);
+
+/**
+ * @generated from message wrenn.host.v1.ResumeCapsuleRequest
+ */
+export type ResumeCapsuleRequest = Message<"wrenn.host.v1.ResumeCapsuleRequest"> & {
+  /**
+   * @generated from field: string capsule_id = 1;
+   */
+  capsuleId: string;
+
+  /**
+   * @generated from field: uint64 generation = 2;
+   */
+  generation: bigint;
+
+  /**
+   * @generated from field: string operation_id = 3;
+   */
+  operationId: string;
+
+  /**
+   * Starts its kernel on the disk of its snapshot, without the memory: the last resort when that cannot be restored.
+   *
+   * @generated from field: bool from_disk = 4;
+   */
+  fromDisk: boolean;
+};
+
+/**
+ * Describes the message wrenn.host.v1.ResumeCapsuleRequest.
+ * Use `create(ResumeCapsuleRequestSchema)` to create a new message.
+ */
+export const ResumeCapsuleRequestSchema: GenMessage<ResumeCapsuleRequest> = /*@__PURE__*/
+  messageDesc(file_wrenn_host_v1_host, 10);
+
+/**
+ * @generated from message wrenn.host.v1.SnapshotCapsuleRequest
+ */
+export type SnapshotCapsuleRequest = Message<"wrenn.host.v1.SnapshotCapsuleRequest"> & {
+  /**
+   * @generated from field: string capsule_id = 1;
+   */
+  capsuleId: string;
+
+  /**
+   * @generated from field: uint64 generation = 2;
+   */
+  generation: bigint;
+
+  /**
+   * @generated from field: string operation_id = 3;
+   */
+  operationId: string;
+
+  /**
+   * Chosen by the caller, so that a repeated call finds what the first one made.
+   *
+   * @generated from field: string snapshot_id = 4;
+   */
+  snapshotId: string;
+};
+
+/**
+ * Describes the message wrenn.host.v1.SnapshotCapsuleRequest.
+ * Use `create(SnapshotCapsuleRequestSchema)` to create a new message.
+ */
+export const SnapshotCapsuleRequestSchema: GenMessage<SnapshotCapsuleRequest> = /*@__PURE__*/
+  messageDesc(file_wrenn_host_v1_host, 11);
+
+/**
+ * @generated from message wrenn.host.v1.SnapshotCapsuleResponse
+ */
+export type SnapshotCapsuleResponse = Message<"wrenn.host.v1.SnapshotCapsuleResponse"> & {
+  /**
+   * @generated from field: wrenn.host.v1.Capsule capsule = 1;
+   */
+  capsule?: Capsule | undefined;
+
+  /**
+   * @generated from field: wrenn.host.v1.Snapshot snapshot = 2;
+   */
+  snapshot?: Snapshot | undefined;
+};
+
+/**
+ * Describes the message wrenn.host.v1.SnapshotCapsuleResponse.
+ * Use `create(SnapshotCapsuleResponseSchema)` to create a new message.
+ */
+export const SnapshotCapsuleResponseSchema: GenMessage<SnapshotCapsuleResponse> = /*@__PURE__*/
+  messageDesc(file_wrenn_host_v1_host, 12);
+
+/**
+ * @generated from message wrenn.host.v1.Snapshot
+ */
+export type Snapshot = Message<"wrenn.host.v1.Snapshot"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string capsule_id = 2;
+   */
+  capsuleId: string;
+
+  /**
+   * @generated from field: string template = 3;
+   */
+  template: string;
+
+  /**
+   * @generated from field: uint32 vcpus = 4;
+   */
+  vcpus: number;
+
+  /**
+   * @generated from field: uint32 memory_mib = 5;
+   */
+  memoryMib: number;
+
+  /**
+   * @generated from field: uint32 disk_mib = 6;
+   */
+  diskMib: number;
+
+  /**
+   * What it takes on the host's disk by itself, without what it shares.
+   *
+   * @generated from field: uint64 size_bytes = 7;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp created_at = 8;
+   */
+  createdAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message wrenn.host.v1.Snapshot.
+ * Use `create(SnapshotSchema)` to create a new message.
+ */
+export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
+  messageDesc(file_wrenn_host_v1_host, 13);
+
+/**
+ * @generated from message wrenn.host.v1.ForkCapsuleRequest
+ */
+export type ForkCapsuleRequest = Message<"wrenn.host.v1.ForkCapsuleRequest"> & {
+  /**
+   * @generated from field: string capsule_id = 1;
+   */
+  capsuleId: string;
+
+  /**
+   * @generated from field: uint64 generation = 2;
+   */
+  generation: bigint;
+
+  /**
+   * @generated from field: string operation_id = 3;
+   */
+  operationId: string;
+
+  /**
+   * @generated from field: repeated wrenn.host.v1.ForkCapsuleRequest.Child children = 4;
+   */
+  children: ForkCapsuleRequest_Child[];
+};
+
+/**
+ * Describes the message wrenn.host.v1.ForkCapsuleRequest.
+ * Use `create(ForkCapsuleRequestSchema)` to create a new message.
+ */
+export const ForkCapsuleRequestSchema: GenMessage<ForkCapsuleRequest> = /*@__PURE__*/
+  messageDesc(file_wrenn_host_v1_host, 14);
+
+/**
+ * @generated from message wrenn.host.v1.ForkCapsuleRequest.Child
+ */
+export type ForkCapsuleRequest_Child = Message<"wrenn.host.v1.ForkCapsuleRequest.Child"> & {
+  /**
+   * @generated from field: string capsule_id = 1;
+   */
+  capsuleId: string;
+
+  /**
+   * @generated from field: uint64 generation = 2;
+   */
+  generation: bigint;
+
+  /**
+   * @generated from field: wrenn.host.v1.TimeRules time_rules = 3;
+   */
+  timeRules?: TimeRules | undefined;
+};
+
+/**
+ * Describes the message wrenn.host.v1.ForkCapsuleRequest.Child.
+ * Use `create(ForkCapsuleRequest_ChildSchema)` to create a new message.
+ */
+export const ForkCapsuleRequest_ChildSchema: GenMessage<ForkCapsuleRequest_Child> = /*@__PURE__*/
+  messageDesc(file_wrenn_host_v1_host, 14, 0);
+
+/**
+ * @generated from message wrenn.host.v1.ForkCapsuleResponse
+ */
+export type ForkCapsuleResponse = Message<"wrenn.host.v1.ForkCapsuleResponse"> & {
+  /**
+   * @generated from field: wrenn.host.v1.Capsule capsule = 1;
+   */
+  capsule?: Capsule | undefined;
+
+  /**
+   * In the order of the request.
+   *
+   * @generated from field: repeated wrenn.host.v1.Capsule children = 2;
+   */
+  children: Capsule[];
+};
+
+/**
+ * Describes the message wrenn.host.v1.ForkCapsuleResponse.
+ * Use `create(ForkCapsuleResponseSchema)` to create a new message.
+ */
+export const ForkCapsuleResponseSchema: GenMessage<ForkCapsuleResponse> = /*@__PURE__*/
+  messageDesc(file_wrenn_host_v1_host, 15);
+
+/**
+ * @generated from message wrenn.host.v1.UpdateCapsuleRequest
+ */
+export type UpdateCapsuleRequest = Message<"wrenn.host.v1.UpdateCapsuleRequest"> & {
+  /**
+   * @generated from field: string capsule_id = 1;
+   */
+  capsuleId: string;
+
+  /**
+   * @generated from field: string operation_id = 2;
+   */
+  operationId: string;
+
+  /**
+   * @generated from field: wrenn.host.v1.TimeRules time_rules = 3;
+   */
+  timeRules?: TimeRules | undefined;
+};
+
+/**
+ * Describes the message wrenn.host.v1.UpdateCapsuleRequest.
+ * Use `create(UpdateCapsuleRequestSchema)` to create a new message.
+ */
+export const UpdateCapsuleRequestSchema: GenMessage<UpdateCapsuleRequest> = /*@__PURE__*/
+  messageDesc(file_wrenn_host_v1_host, 16);
+
+/**
+ * @generated from message wrenn.host.v1.TouchCapsuleRequest
+ */
+export type TouchCapsuleRequest = Message<"wrenn.host.v1.TouchCapsuleRequest"> & {
+  /**
+   * @generated from field: string capsule_id = 1;
+   */
+  capsuleId: string;
+};
+
+/**
+ * Describes the message wrenn.host.v1.TouchCapsuleRequest.
+ * Use `create(TouchCapsuleRequestSchema)` to create a new message.
+ */
+export const TouchCapsuleRequestSchema: GenMessage<TouchCapsuleRequest> = /*@__PURE__*/
+  messageDesc(file_wrenn_host_v1_host, 17);
+
+/**
+ * @generated from message wrenn.host.v1.TouchCapsuleResponse
+ */
+export type TouchCapsuleResponse = Message<"wrenn.host.v1.TouchCapsuleResponse"> & {
+};
+
+/**
+ * Describes the message wrenn.host.v1.TouchCapsuleResponse.
+ * Use `create(TouchCapsuleResponseSchema)` to create a new message.
+ */
+export const TouchCapsuleResponseSchema: GenMessage<TouchCapsuleResponse> = /*@__PURE__*/
+  messageDesc(file_wrenn_host_v1_host, 18);
+
+/**
+ * @generated from message wrenn.host.v1.ListSnapshotsRequest
+ */
+export type ListSnapshotsRequest = Message<"wrenn.host.v1.ListSnapshotsRequest"> & {
+};
+
+/**
+ * Describes the message wrenn.host.v1.ListSnapshotsRequest.
+ * Use `create(ListSnapshotsRequestSchema)` to create a new message.
+ */
+export const ListSnapshotsRequestSchema: GenMessage<ListSnapshotsRequest> = /*@__PURE__*/
+  messageDesc(file_wrenn_host_v1_host, 19);
+
+/**
+ * @generated from message wrenn.host.v1.ListSnapshotsResponse
+ */
+export type ListSnapshotsResponse = Message<"wrenn.host.v1.ListSnapshotsResponse"> & {
+  /**
+   * @generated from field: repeated wrenn.host.v1.Snapshot snapshots = 1;
+   */
+  snapshots: Snapshot[];
+};
+
+/**
+ * Describes the message wrenn.host.v1.ListSnapshotsResponse.
+ * Use `create(ListSnapshotsResponseSchema)` to create a new message.
+ */
+export const ListSnapshotsResponseSchema: GenMessage<ListSnapshotsResponse> = /*@__PURE__*/
+  messageDesc(file_wrenn_host_v1_host, 20);
+
+/**
+ * @generated from message wrenn.host.v1.DeleteSnapshotRequest
+ */
+export type DeleteSnapshotRequest = Message<"wrenn.host.v1.DeleteSnapshotRequest"> & {
+  /**
+   * @generated from field: string snapshot_id = 1;
+   */
+  snapshotId: string;
+};
+
+/**
+ * Describes the message wrenn.host.v1.DeleteSnapshotRequest.
+ * Use `create(DeleteSnapshotRequestSchema)` to create a new message.
+ */
+export const DeleteSnapshotRequestSchema: GenMessage<DeleteSnapshotRequest> = /*@__PURE__*/
+  messageDesc(file_wrenn_host_v1_host, 21);
+
+/**
+ * @generated from message wrenn.host.v1.DeleteSnapshotResponse
+ */
+export type DeleteSnapshotResponse = Message<"wrenn.host.v1.DeleteSnapshotResponse"> & {
+};
+
+/**
+ * Describes the message wrenn.host.v1.DeleteSnapshotResponse.
+ * Use `create(DeleteSnapshotResponseSchema)` to create a new message.
+ */
+export const DeleteSnapshotResponseSchema: GenMessage<DeleteSnapshotResponse> = /*@__PURE__*/
+  messageDesc(file_wrenn_host_v1_host, 22);
 
 /**
  * @generated from message wrenn.host.v1.ListCapsulesRequest
@@ -276,7 +732,7 @@ export type ListCapsulesRequest = Message<"wrenn.host.v1.ListCapsulesRequest"> &
  * Use `create(ListCapsulesRequestSchema)` to create a new message.
  */
 export const ListCapsulesRequestSchema: GenMessage<ListCapsulesRequest> = /*@__PURE__*/
-  messageDesc(file_wrenn_host_v1_host, 7);
+  messageDesc(file_wrenn_host_v1_host, 23);
 
 /**
  * @generated from message wrenn.host.v1.ListCapsulesResponse
@@ -298,7 +754,7 @@ export type ListCapsulesResponse = Message<"wrenn.host.v1.ListCapsulesResponse">
  * Use `create(ListCapsulesResponseSchema)` to create a new message.
  */
 export const ListCapsulesResponseSchema: GenMessage<ListCapsulesResponse> = /*@__PURE__*/
-  messageDesc(file_wrenn_host_v1_host, 8);
+  messageDesc(file_wrenn_host_v1_host, 24);
 
 /**
  * @generated from message wrenn.host.v1.ExecRequest
@@ -354,7 +810,7 @@ export type ExecRequest = Message<"wrenn.host.v1.ExecRequest"> & {
  * Use `create(ExecRequestSchema)` to create a new message.
  */
 export const ExecRequestSchema: GenMessage<ExecRequest> = /*@__PURE__*/
-  messageDesc(file_wrenn_host_v1_host, 9);
+  messageDesc(file_wrenn_host_v1_host, 25);
 
 /**
  * @generated from message wrenn.host.v1.ExecEvent
@@ -395,7 +851,7 @@ export type ExecEvent = Message<"wrenn.host.v1.ExecEvent"> & {
  * Use `create(ExecEventSchema)` to create a new message.
  */
 export const ExecEventSchema: GenMessage<ExecEvent> = /*@__PURE__*/
-  messageDesc(file_wrenn_host_v1_host, 10);
+  messageDesc(file_wrenn_host_v1_host, 26);
 
 /**
  * @generated from message wrenn.host.v1.ExecEvent.Started
@@ -412,7 +868,7 @@ export type ExecEvent_Started = Message<"wrenn.host.v1.ExecEvent.Started"> & {
  * Use `create(ExecEvent_StartedSchema)` to create a new message.
  */
 export const ExecEvent_StartedSchema: GenMessage<ExecEvent_Started> = /*@__PURE__*/
-  messageDesc(file_wrenn_host_v1_host, 10, 0);
+  messageDesc(file_wrenn_host_v1_host, 26, 0);
 
 /**
  * @generated from message wrenn.host.v1.ExecEvent.Ended
@@ -438,7 +894,7 @@ export type ExecEvent_Ended = Message<"wrenn.host.v1.ExecEvent.Ended"> & {
  * Use `create(ExecEvent_EndedSchema)` to create a new message.
  */
 export const ExecEvent_EndedSchema: GenMessage<ExecEvent_Ended> = /*@__PURE__*/
-  messageDesc(file_wrenn_host_v1_host, 10, 1);
+  messageDesc(file_wrenn_host_v1_host, 26, 1);
 
 /**
  * @generated from message wrenn.host.v1.ReadFileRequest
@@ -465,7 +921,7 @@ export type ReadFileRequest = Message<"wrenn.host.v1.ReadFileRequest"> & {
  * Use `create(ReadFileRequestSchema)` to create a new message.
  */
 export const ReadFileRequestSchema: GenMessage<ReadFileRequest> = /*@__PURE__*/
-  messageDesc(file_wrenn_host_v1_host, 11);
+  messageDesc(file_wrenn_host_v1_host, 27);
 
 /**
  * @generated from message wrenn.host.v1.ReadFileResponse
@@ -482,7 +938,7 @@ export type ReadFileResponse = Message<"wrenn.host.v1.ReadFileResponse"> & {
  * Use `create(ReadFileResponseSchema)` to create a new message.
  */
 export const ReadFileResponseSchema: GenMessage<ReadFileResponse> = /*@__PURE__*/
-  messageDesc(file_wrenn_host_v1_host, 12);
+  messageDesc(file_wrenn_host_v1_host, 28);
 
 /**
  * @generated from message wrenn.host.v1.WriteFileRequest
@@ -511,7 +967,7 @@ export type WriteFileRequest = Message<"wrenn.host.v1.WriteFileRequest"> & {
  * Use `create(WriteFileRequestSchema)` to create a new message.
  */
 export const WriteFileRequestSchema: GenMessage<WriteFileRequest> = /*@__PURE__*/
-  messageDesc(file_wrenn_host_v1_host, 13);
+  messageDesc(file_wrenn_host_v1_host, 29);
 
 /**
  * @generated from message wrenn.host.v1.WriteFileRequest.Target
@@ -538,7 +994,7 @@ export type WriteFileRequest_Target = Message<"wrenn.host.v1.WriteFileRequest.Ta
  * Use `create(WriteFileRequest_TargetSchema)` to create a new message.
  */
 export const WriteFileRequest_TargetSchema: GenMessage<WriteFileRequest_Target> = /*@__PURE__*/
-  messageDesc(file_wrenn_host_v1_host, 13, 0);
+  messageDesc(file_wrenn_host_v1_host, 29, 0);
 
 /**
  * @generated from message wrenn.host.v1.WriteFileResponse
@@ -557,7 +1013,7 @@ export type WriteFileResponse = Message<"wrenn.host.v1.WriteFileResponse"> & {
  * Use `create(WriteFileResponseSchema)` to create a new message.
  */
 export const WriteFileResponseSchema: GenMessage<WriteFileResponse> = /*@__PURE__*/
-  messageDesc(file_wrenn_host_v1_host, 14);
+  messageDesc(file_wrenn_host_v1_host, 30);
 
 /**
  * @generated from message wrenn.host.v1.ListDirectoryRequest
@@ -591,7 +1047,7 @@ export type ListDirectoryRequest = Message<"wrenn.host.v1.ListDirectoryRequest">
  * Use `create(ListDirectoryRequestSchema)` to create a new message.
  */
 export const ListDirectoryRequestSchema: GenMessage<ListDirectoryRequest> = /*@__PURE__*/
-  messageDesc(file_wrenn_host_v1_host, 15);
+  messageDesc(file_wrenn_host_v1_host, 31);
 
 /**
  * @generated from message wrenn.host.v1.ListDirectoryResponse
@@ -608,7 +1064,7 @@ export type ListDirectoryResponse = Message<"wrenn.host.v1.ListDirectoryResponse
  * Use `create(ListDirectoryResponseSchema)` to create a new message.
  */
 export const ListDirectoryResponseSchema: GenMessage<ListDirectoryResponse> = /*@__PURE__*/
-  messageDesc(file_wrenn_host_v1_host, 16);
+  messageDesc(file_wrenn_host_v1_host, 32);
 
 /**
  * @generated from message wrenn.host.v1.FileEntry
@@ -672,7 +1128,7 @@ export type FileEntry = Message<"wrenn.host.v1.FileEntry"> & {
  * Use `create(FileEntrySchema)` to create a new message.
  */
 export const FileEntrySchema: GenMessage<FileEntry> = /*@__PURE__*/
-  messageDesc(file_wrenn_host_v1_host, 17);
+  messageDesc(file_wrenn_host_v1_host, 33);
 
 /**
  * @generated from service wrenn.host.v1.HostService
@@ -718,6 +1174,96 @@ export const HostService: GenService<{
     methodKind: "unary";
     input: typeof ListCapsulesRequestSchema;
     output: typeof ListCapsulesResponseSchema;
+  },
+  /**
+   * Saves memory and disk, and ends the machine. Of a paused capsule: nothing is left to do.
+   *
+   * @generated from rpc wrenn.host.v1.HostService.PauseCapsule
+   */
+  pauseCapsule: {
+    methodKind: "unary";
+    input: typeof CapsuleCommandSchema;
+    output: typeof CapsuleAnswerSchema;
+  },
+  /**
+   * Starts a paused or hibernated capsule where it was paused. Of a running one: nothing is left to do.
+   *
+   * @generated from rpc wrenn.host.v1.HostService.ResumeCapsule
+   */
+  resumeCapsule: {
+    methodKind: "unary";
+    input: typeof ResumeCapsuleRequestSchema;
+    output: typeof CapsuleAnswerSchema;
+  },
+  /**
+   * Moves a paused capsule to the archive, compressed.
+   *
+   * @generated from rpc wrenn.host.v1.HostService.HibernateCapsule
+   */
+  hibernateCapsule: {
+    methodKind: "unary";
+    input: typeof CapsuleCommandSchema;
+    output: typeof CapsuleAnswerSchema;
+  },
+  /**
+   * Takes a snapshot of a running or paused capsule, for capsules to be created from. It goes on as it was.
+   *
+   * @generated from rpc wrenn.host.v1.HostService.SnapshotCapsule
+   */
+  snapshotCapsule: {
+    methodKind: "unary";
+    input: typeof SnapshotCapsuleRequestSchema;
+    output: typeof SnapshotCapsuleResponseSchema;
+  },
+  /**
+   * Takes one snapshot of a running or paused capsule, and makes all of the new capsules from it, or none.
+   *
+   * @generated from rpc wrenn.host.v1.HostService.ForkCapsule
+   */
+  forkCapsule: {
+    methodKind: "unary";
+    input: typeof ForkCapsuleRequestSchema;
+    output: typeof ForkCapsuleResponseSchema;
+  },
+  /**
+   * Replaces what a capsule may do in time. Idempotent.
+   *
+   * @generated from rpc wrenn.host.v1.HostService.UpdateCapsule
+   */
+  updateCapsule: {
+    methodKind: "unary";
+    input: typeof UpdateCapsuleRequestSchema;
+    output: typeof CapsuleAnswerSchema;
+  },
+  /**
+   * Says that a running capsule is used. Everything that reaches its guest through this host says so by itself.
+   *
+   * @generated from rpc wrenn.host.v1.HostService.TouchCapsule
+   */
+  touchCapsule: {
+    methodKind: "unary";
+    input: typeof TouchCapsuleRequestSchema;
+    output: typeof TouchCapsuleResponseSchema;
+  },
+  /**
+   * Every snapshot that capsules can be created from.
+   *
+   * @generated from rpc wrenn.host.v1.HostService.ListSnapshots
+   */
+  listSnapshots: {
+    methodKind: "unary";
+    input: typeof ListSnapshotsRequestSchema;
+    output: typeof ListSnapshotsResponseSchema;
+  },
+  /**
+   * No capsule is created from it any more. What it consists of stays while something stands on it. Idempotent.
+   *
+   * @generated from rpc wrenn.host.v1.HostService.DeleteSnapshot
+   */
+  deleteSnapshot: {
+    methodKind: "unary";
+    input: typeof DeleteSnapshotRequestSchema;
+    output: typeof DeleteSnapshotResponseSchema;
   },
   /**
    * Starts a process; the first event is `started`, the last one `ended`. The process outlives the stream.
