@@ -93,6 +93,7 @@ describe("the description", () => {
     expect(ids.sort()).toEqual(
       [
         ...["createCapsule", "destroyCapsule", "exec", "getCapsule", "health", "listCapsules"],
+        ...["pingCapsule", "updateCapsule"],
         ...["listFiles", "readFile", "ready", "writeFile"],
         ...["createHost", "createRegistrationToken", "getHost", "listHosts", "removeHost"],
         ...["registerHost", "renewHostCertificate", "reportHost"],

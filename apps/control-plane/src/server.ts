@@ -7,6 +7,7 @@ import type { Kysely } from "kysely";
 import type { Api } from "./api.ts";
 import { makeAuthenticate } from "./auth/authenticate.ts";
 import { capsuleRoutes } from "./capsules/routes.ts";
+import { capsuleUpdateRoutes } from "./capsules/update-routes.ts";
 import type { Schema } from "./database/schema.ts";
 import { handleError, handleNotFound } from "./errors/error-handler.ts";
 import { execRoutes } from "./exec/routes.ts";
@@ -60,6 +61,7 @@ export async function buildServer(parts: ServerParts): Promise<Api> {
     scope.addHook("onRequest", makeAuthenticate(parts.kysely, parts.background));
     const authenticated = scope.withTypeProvider<TypeBoxTypeProvider>();
     capsuleRoutes(authenticated, parts.capsules);
+    capsuleUpdateRoutes(authenticated, parts.capsuleUpdates);
     execRoutes(authenticated, parts.capsules);
     fileRoutes(authenticated, parts.capsules);
     hostRoutes(authenticated, parts.hostService);

@@ -6,6 +6,7 @@ import { Activity } from "./capsules/activity.ts";
 import { CapsuleOperations } from "./capsules/operations.ts";
 import { CapsuleService } from "./capsules/service.ts";
 import { CapsuleStore } from "./capsules/store.ts";
+import { CapsuleUpdates } from "./capsules/update.ts";
 import type { ControlPlaneConfig } from "./config.ts";
 import type { Database } from "./database/connect.ts";
 import { Hosts } from "./hosts/hosts.ts";
@@ -21,6 +22,7 @@ export interface Services {
   authority: Authority;
   background: BackgroundTasks;
   capsules: CapsuleService;
+  capsuleUpdates: CapsuleUpdates;
   hostService: HostService;
   reports: ReportService;
   metrics: Metrics;
@@ -48,11 +50,13 @@ export async function openServices(
   const activity = stack.use(new Activity(store, logger));
   const operations = stack.use(new CapsuleOperations());
   const metrics = new Metrics(database);
+  const capsules = new CapsuleService({ store, hosts, operations, activity, metrics });
   return {
     activity,
     authority,
     background,
-    capsules: new CapsuleService({ store, hosts, operations, activity, metrics }),
+    capsules,
+    capsuleUpdates: new CapsuleUpdates({ capsules, store, hosts, activity }),
     hostService: new HostService(kysely, authority, hosts),
     reports: new ReportService({ kysely, hosts, store, operations, background, metrics }),
     metrics,

@@ -6,6 +6,7 @@ import type { Hosts } from "../hosts/hosts.ts";
 import type { Log } from "../log.ts";
 import { fromAnswer, type Observed } from "../reports/observed.ts";
 import type { CapsuleStore } from "./store.ts";
+import { timeRulesOf } from "./time-rules.ts";
 
 /** The first capsule of a size may have to boot a kernel in software emulation. */
 const createTimeoutMs = 10 * 60_000;
@@ -80,8 +81,12 @@ async function askHost(row: CapsuleRow, host: Host, operationId: string): Promis
     generation: row.generation,
     operationId,
     template: row.template,
-    vcpus: row.vcpus,
-    memoryMib: row.memory_mib,
+    // A snapshot has the size that it was taken with.
+    vcpus: row.snapshot_id === null ? row.vcpus : 0,
+    memoryMib: row.snapshot_id === null ? row.memory_mib : 0,
+    diskMib: row.disk_mib ?? 0,
+    timeRules: timeRulesOf(row),
+    ...(row.snapshot_id !== null && { snapshotId: row.snapshot_id }),
   };
   const { capsule } = await host.agent.call((client) =>
     client.createCapsule(request, { timeoutMs: createTimeoutMs }),

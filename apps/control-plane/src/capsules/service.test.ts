@@ -52,6 +52,20 @@ describe("creating", () => {
     expect(await shown(cp, capsule.id)).toEqual(capsule);
   });
 
+  test("gives the host what the capsule may do in time and how large its disk is", async () => {
+    const made = cp.agent.answers.createCapsule;
+    let asked: unknown;
+    cp.agent.answers.createCapsule = (request, context) => {
+      const { idleTimeoutSec, maxRunSec, action } = request.timeRules ?? {};
+      asked = { disk: request.diskMib, idleTimeoutSec, maxRunSec, action, snapshot: request.snapshotId };
+      return made?.(request, context) ?? {};
+    };
+    const settings = { timeout_sec: 60, max_run_sec: 3600, on_timeout: "destroy", disk_size_mb: 4096 };
+    const response = await create({ ...settings, auto_resume: true, metadata: { owner: "me" } });
+    expect(response.json()).toMatchObject({ ...settings, auto_resume: true, metadata: { owner: "me" } });
+    expect(asked).toEqual({ disk: 4096, idleTimeoutSec: 60, maxRunSec: 3600, action: "destroy" });
+  });
+
   test("takes no body at all for all defaults", async () => {
     expect((await cp.request("POST", "/v1/capsules")).statusCode).toBe(201);
     const headers = { "x-api-key": cp.apiKey, "content-type": "application/json" };

@@ -16,6 +16,7 @@ import type { Metrics } from "../metrics/metrics.ts";
 import type { Activity } from "./activity.ts";
 import { createOnHost } from "./create.ts";
 import { commandStop, finishStop } from "./destroy.ts";
+import { refuseVersionNames } from "./metadata.ts";
 import type { CapsuleOperations } from "./operations.ts";
 import type { CapsuleStore, PlacedCapsule } from "./store.ts";
 
@@ -39,12 +40,13 @@ export class CapsuleService {
   async create(teamId: string, body: CreateCapsuleBody, logger: Log): Promise<CapsuleRow> {
     const { store, hosts, operations, metrics } = this.#parts;
     const size = checkSize(body);
+    refuseVersionNames(body.metadata);
     const id = newId("capsule");
     return metrics.operation("create", async () => {
       const host = await hosts.pick();
       await checkTemplate(body.template, host);
       return operations.run(id, async () => {
-        const capsule = { id, teamId, template: body.template, timeoutSec: body.timeout_sec, ...size };
+        const capsule = { id, teamId, template: body.template, ...size, ...settingsOf(body) };
         const pending = await store.insert(capsule);
         return createOnHost(pending, host, { store, hosts }, logger);
       });
@@ -85,17 +87,12 @@ export class CapsuleService {
     const touch = (): void => activity.touch(id);
     touch();
     try {
-      return await metrics.operation(kind, () => work({ id, host: this.#hostOf(row), touch }));
+      return await metrics.operation(kind, () => work({ id, host: this.#parts.hosts.of(row), touch }));
     } catch (error) {
       throw await this.#asLost(row, error, logger);
     } finally {
       touch();
     }
-  }
-
-  #hostOf({ host_id: id, host_address: address, host_epoch: epoch }: PlacedCapsule): Host {
-    if (id === null) throw new WrennError("host_unavailable", "the capsule is on no host");
-    return this.#parts.hosts.at({ id, address, report_epoch: epoch });
   }
 
   /** A host that does not have, or does not run, what our row says it runs, is right: it has lost it. */
@@ -142,6 +139,18 @@ function checkSize(body: CreateCapsuleBody): CapsuleSize {
   if (!problem) return size;
   const field = problem.part === "vcpus" ? "vcpus" : "memory_mb";
   throw new WrennError("invalid_request", `${field} must be one of ${problem.choices.join(", ")}`, { field });
+}
+
+/** What a capsule is given beside its template and size. */
+function settingsOf(body: CreateCapsuleBody) {
+  return {
+    timeoutSec: body.timeout_sec,
+    maxRunSec: body.max_run_sec,
+    onTimeout: body.on_timeout,
+    autoResume: body.auto_resume,
+    metadata: body.metadata,
+    diskMib: body.disk_size_mb || undefined,
+  };
 }
 
 /** Refuses a template that the host does not have before anything is made of it. */

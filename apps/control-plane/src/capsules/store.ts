@@ -1,4 +1,5 @@
 import { type CapsuleState, capsuleStates, statesBefore, statusOf } from "@wrenn/contracts";
+import type { TimeoutAction } from "@wrenn/contracts/rest";
 import { type Kysely, sql } from "kysely";
 import type { CapsuleRow, CapsuleVersions, Schema } from "../database/schema.ts";
 import { isSilent } from "../hosts/store.ts";
@@ -11,7 +12,22 @@ export interface NewCapsule {
   vcpus: number;
   memoryMib: number;
   timeoutSec: number;
+  maxRunSec?: number;
+  onTimeout?: TimeoutAction;
+  autoResume?: boolean;
+  metadata?: Record<string, string>;
+  /** Size of its disk, if it is not the template's. */
+  diskMib?: number | undefined;
+  /** The snapshot that its template is. */
+  snapshotId?: string | undefined;
+  /** The capsule that it is a copy of. */
+  forkedFrom?: string | undefined;
 }
+
+/** What its owner can change of a capsule, by column. */
+export type CapsuleSettings = Partial<
+  Pick<CapsuleRow, "timeout_sec" | "max_run_sec" | "on_timeout" | "auto_resume" | "metadata">
+>;
 
 /** What a move can set beside the state. */
 export interface MoveChanges {
@@ -68,6 +84,13 @@ export class CapsuleStore {
         vcpus: capsule.vcpus,
         memory_mib: capsule.memoryMib,
         timeout_sec: capsule.timeoutSec,
+        ...(capsule.maxRunSec !== undefined && { max_run_sec: capsule.maxRunSec }),
+        ...(capsule.onTimeout !== undefined && { on_timeout: capsule.onTimeout }),
+        ...(capsule.autoResume !== undefined && { auto_resume: capsule.autoResume }),
+        ...(capsule.metadata !== undefined && { metadata: JSON.stringify(capsule.metadata) }),
+        disk_mib: capsule.diskMib ?? null,
+        snapshot_id: capsule.snapshotId ?? null,
+        forked_from: capsule.forkedFrom ?? null,
         state: "pending",
         generation: 1n,
         revision: 0n,
@@ -75,6 +98,25 @@ export class CapsuleStore {
       })
       .returningAll()
       .executeTakeFirstOrThrow();
+  }
+
+  /** Changes what its owner decides of a capsule, whatever its state. Undefined when the team has none of that id. */
+  async change(
+    teamId: string,
+    id: string,
+    { metadata, ...settings }: CapsuleSettings,
+  ): Promise<CapsuleRow | undefined> {
+    return this.#db
+      .updateTable("capsules")
+      .set({
+        ...settings,
+        ...(metadata && { metadata: JSON.stringify(metadata) }),
+        updated_at: sql`now()`,
+      })
+      .where("id", "=", id)
+      .where("team_id", "=", teamId)
+      .returningAll()
+      .executeTakeFirst();
   }
 
   async find(teamId: string, id: string): Promise<PlacedCapsule | undefined> {

@@ -11,6 +11,13 @@ import { addressProblem } from "./verify.ts";
 /** What is needed to reach a host. */
 export type HostPlace = Pick<HostRow, "id" | "address" | "report_epoch">;
 
+/** A capsule, by where it is. */
+export interface PlacedOnHost {
+  host_id: string | null;
+  host_address: string | null;
+  host_epoch: bigint | null;
+}
+
 /**
  * The ways to all hosts. Which there are, and where, is in the database, so that any replica finds a new one at once;
  * a way that is open is kept for as long as it leads there.
@@ -41,6 +48,13 @@ export class Hosts implements Disposable {
     const row = id === null ? undefined : await findHost(this.#db, id);
     if (!row) throw new WrennError("host_unavailable", `host ${id} is not known any more`);
     return this.at(row);
+  }
+
+  /** The way to the host of a capsule whose row was read just now. @throws {WrennError} `host_unavailable` */
+  of(capsule: PlacedOnHost): Host {
+    const { host_id: id, host_address: address, host_epoch: epoch } = capsule;
+    if (id === null) throw new WrennError("host_unavailable", "the capsule is on no host");
+    return this.at({ id, address, report_epoch: epoch });
   }
 
   /** The way to a host whose row was read just now. @throws {WrennError} `host_unavailable` */

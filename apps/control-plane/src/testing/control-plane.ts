@@ -31,7 +31,11 @@ export interface TestControlPlane extends TestReplica {
   host: TestHost;
   hostId: string;
   /** A request with the owner's key. */
-  request(method: "GET" | "POST" | "DELETE", url: string, body?: object): Promise<LightMyRequestResponse>;
+  request(
+    method: "GET" | "POST" | "PATCH" | "DELETE",
+    url: string,
+    body?: object,
+  ): Promise<LightMyRequestResponse>;
   /** A capsule in the database that runs, as far as the control plane knows. */
   runningCapsule(hostId?: string): Promise<string>;
   /** A key of another team. */

@@ -34,11 +34,11 @@ const AutoResume = Type.Boolean({
 /** Most entries of a capsule's metadata. */
 export const maxMetadataEntries = 20;
 
-const Metadata = Type.Record(
-  Type.String({ pattern: "^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,63}$" }),
-  Type.String({ maxLength: 512 }),
-  { maxProperties: maxMetadataEntries, description: "Anything, for whoever made it." },
-);
+const Metadata = Type.Record(Type.String(), Type.String({ maxLength: 512 }), {
+  propertyNames: { pattern: "^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,63}$" },
+  maxProperties: maxMetadataEntries,
+  description: "Anything, for whoever made it.",
+});
 
 export const CreateCapsuleBody = Type.Object(
   {
