@@ -42,6 +42,41 @@ describe("configuration", () => {
     });
   });
 
+  test("says what capsules may take of this host, and what waits for them", () => {
+    const given = {
+      WRENN_MEMORY_OVERCOMMIT: "1.5",
+      WRENN_MEMORY_RESERVE_MIB: "1024",
+      WRENN_DISK_RESERVE_MIB: "2048",
+      WRENN_MAX_CAPSULES: "40",
+      WRENN_POOL_SIZE: "0",
+      WRENN_POOLS: "minimal=2, python=0",
+    };
+    expect(readAgentConfig(given)).toMatchObject({
+      ...{
+        memoryOvercommit: 1.5,
+        memoryReserveMib: 1024,
+        diskReserveMib: 2048,
+        maxCapsules: 40,
+        poolSize: 0,
+      },
+      pools: new Map(Object.entries({ minimal: 2, python: 0 })),
+    });
+    expect(readAgentConfig({})).toMatchObject({ memoryOvercommit: 2, maxCapsules: 0, pools: new Map() });
+  });
+
+  test.each([
+    ["WRENN_MEMORY_OVERCOMMIT", "0"],
+    ["WRENN_MAX_CAPSULES", "-1"],
+    ["WRENN_MAX_CAPSULES", "1.5"],
+    ["WRENN_DISK_RESERVE_MIB", "1 GiB"],
+    ["WRENN_POOL_SIZE", "65"],
+    ["WRENN_POOLS", "minimal"],
+    ["WRENN_POOLS", "../etc=1"],
+    ["WRENN_POOLS", "minimal=999"],
+  ])("%s=%s is refused", (name, value) => {
+    expect(() => readAgentConfig({ [name]: value })).toThrow(new RegExp(`${name} must`));
+  });
+
   test("takes the token from the environment, and rather from the command line", () => {
     const env = { WRENN_REGISTRATION_TOKEN: "from env" };
     expect(readAgentConfig(env).registrationToken).toBe("from env");

@@ -5,12 +5,14 @@ import {
   type ListenAddress,
   listenAddress,
   logLevelVariable,
+  number,
   oneOf,
   type Parse,
   readConfig,
   text,
 } from "@wrenn/daemon";
 import type { AgentArguments } from "./arguments.ts";
+import { poolSizes } from "./pool/pool-sizes.ts";
 import { controlPlaneUrl } from "./registration/control-plane-url.ts";
 
 const off = "off";
@@ -34,6 +36,14 @@ const variables = {
   vmm: { name: "WRENN_VMM", parse: oneOf(["auto", "qemu-kvm", "qemu-tcg", "simulated"]), fallback: "auto" },
   envdBinary: { name: "WRENN_ENVD_BIN", parse: absolutePath, fallback: "/usr/local/bin/envd" },
   logLevel: logLevelVariable,
+  // What capsules may take of this host.
+  memoryOvercommit: { name: "WRENN_MEMORY_OVERCOMMIT", parse: number(0.1, 100, "fractions"), fallback: "2" },
+  memoryReserveMib: { name: "WRENN_MEMORY_RESERVE_MIB", parse: number(0, 2 ** 30), fallback: "256" },
+  diskReserveMib: { name: "WRENN_DISK_RESERVE_MIB", parse: number(0, 2 ** 40), fallback: "512" },
+  maxCapsules: { name: "WRENN_MAX_CAPSULES", parse: number(0, 1_000_000), fallback: "0" },
+  // Machines that wait to be claimed.
+  poolSize: { name: "WRENN_POOL_SIZE", parse: number(0, 64), fallback: "1" },
+  pools: { name: "WRENN_POOLS", parse: poolSizes, fallback: "," },
 };
 
 export type AgentConfig = ReturnType<typeof readAgentConfig>;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { absolutePath, httpUrl, oneOf, readConfig, text } from "./config.ts";
+import { absolutePath, httpUrl, number, oneOf, readConfig, text } from "./config.ts";
 
 const variables = {
   dir: { name: "DIR", parse: absolutePath, fallback: "/var/lib/x" },
@@ -18,4 +18,12 @@ test("names every malformed and missing variable, and no value", () => {
   expect(read).toThrow(expect.objectContaining({ code: "config_invalid" }));
   expect(read).toThrow(/DIR must be an absolute path; URL is not set; LEVEL must be one of info, debug/);
   expect(read).not.toThrow(/secret/);
+});
+
+test("numbers are what they look like, and within their bounds", () => {
+  expect(number(0, 10)("10")).toBe(10);
+  expect(number(0, 10, "fractions")("0.5")).toBe(0.5);
+  for (const text of ["11", "-1", "0.5", "1e1", "0x1", " 1", "ten", "Infinity"]) {
+    expect(() => number(0, 10)(text), text).toThrow("must be a whole number from 0 to 10");
+  }
 });

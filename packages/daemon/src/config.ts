@@ -62,3 +62,17 @@ export const httpUrl: Parse<string> = (value) => {
   if (!URL.canParse(value) || !/^https?:\/\//.test(value)) throw new Error("must be an http or https URL");
   return value.replace(/\/+$/, "");
 };
+
+/** A number within bounds, whole unless `fractions` are allowed. */
+export function number(
+  least: number,
+  most: number,
+  fractions: "whole" | "fractions" = "whole",
+): Parse<number> {
+  return (value) => {
+    const parsed = /^\d+(\.\d+)?$/.test(value) ? Number(value) : Number.NaN;
+    const fits = parsed >= least && parsed <= most && (fractions === "fractions" || Number.isInteger(parsed));
+    if (fits) return parsed;
+    throw new Error(`must be a ${fractions === "whole" ? "whole " : ""}number from ${least} to ${most}`);
+  };
+}
