@@ -1,0 +1,96 @@
+import { WrennError } from "@wrenn/contracts";
+import { makeLogger } from "@wrenn/daemon";
+import { Journal, type JournalObserver } from "../../journal/journal.ts";
+import { layoutOf, makeDirectories } from "../../layout.ts";
+import { AgentMetrics } from "../../metrics/metrics.ts";
+import { ChangeLog } from "../../reports/change-log.ts";
+import { BootSnapshots } from "../../templates/boot-snapshots.ts";
+import { TemplateStore } from "../../templates/template-store.ts";
+import { SimulatedDriver } from "../../vmm/simulated/simulated-driver.ts";
+import type { HostParts } from "../host-parts.ts";
+import { reapOrphans } from "../reap.ts";
+import { recoverCapsules } from "../recover.ts";
+import { CapsuleService } from "../service.ts";
+import type { Answer, Call, Calls, Fault, Seen } from "./calls.ts";
+
+/**
+ * An agent without a network: the capsules of one directory, on simulated machines, at the command of whoever forked
+ * this process. So it can be ended as a crash ends it, at any step.
+ */
+let capsules: CapsuleService | undefined;
+let fault: Fault | undefined;
+
+/** Ends this process at the step that the command under way names, counted from its first. */
+const crash: JournalObserver = (when) => {
+  if (!fault || when !== fault.when) return;
+  if (fault.step === 0) process.kill(process.pid, "SIGKILL");
+  fault = { ...fault, step: fault.step - 1 };
+};
+
+async function open({ dir, envdBinary, epoch }: Parameters<Calls["open"]>[0]): Promise<void> {
+  const logger = makeLogger("model", "silent");
+  const layout = layoutOf(dir);
+  await makeDirectories(layout);
+  const journal = new Journal(layout.journal, logger, crash);
+  const contents = await journal.load();
+  await reapOrphans(layout, contents, logger);
+  const parts: HostParts = {
+    ...{ layout, journal, logger, slots: undefined, signal: new AbortController().signal },
+    vmm: new SimulatedDriver(envdBinary),
+    changes: new ChangeLog(epoch),
+    metrics: new AgentMetrics(),
+  };
+  const recovered = await recoverCapsules(contents, parts);
+  const snapshots = new BootSnapshots({ ...parts, templates: new TemplateStore(layout.images) });
+  capsules = new CapsuleService({ ...parts, snapshots }, recovered);
+}
+
+function service(): CapsuleService {
+  if (!capsules) throw new Error("the agent is not open");
+  return capsules;
+}
+
+function see(): Seen[] {
+  return service()
+    .list()
+    .map(({ request, state, generation, revision, reason, machine }) => {
+      return { id: request.id, state, generation, revision, reason, pid: machine?.process.pid };
+    });
+}
+
+const calls: Calls = {
+  open,
+  async close() {
+    await capsules?.[Symbol.asyncDispose]();
+    capsules = undefined;
+  },
+  async see() {
+    return see();
+  },
+  async create({ id, generation }) {
+    const size = { vcpus: 1, memoryMib: 256 };
+    await service().create({ id, generation, size, operation: "op", template: "minimal" });
+  },
+  async destroy({ id, generation }) {
+    await service().destroy(id, "op", generation);
+  },
+};
+
+async function answer({ id, name, argument, fault: given }: Call): Promise<Answer> {
+  fault = given;
+  try {
+    return { id, value: await calls[name](argument as never) };
+  } catch (error) {
+    const code = error instanceof WrennError ? error.code : "unexpected";
+    return { id, error: { code, message: error instanceof Error ? (error.stack ?? "") : String(error) } };
+  } finally {
+    fault = undefined;
+  }
+}
+
+process.on("message", (call: Call) => {
+  void answer(call).then((result) => process.send?.(result));
+});
+// Without whoever forked it, it is of no use.
+process.on("disconnect", () => process.exit());
+process.send?.("ready");
