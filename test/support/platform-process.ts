@@ -49,6 +49,8 @@ export function platformEnvironment(wrennDir: string, extra: NodeJS.ProcessEnv =
     WRENN_HOST_METRICS_ADDR: "127.0.0.1:0",
     WRENN_ENVD_BIN: builtEnvd(),
     DATABASE_URL: "",
+    // What is on the host is what was asked for.
+    WRENN_POOL_SIZE: "0",
     ...extra,
   };
 }
