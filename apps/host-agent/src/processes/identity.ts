@@ -43,7 +43,7 @@ export async function waitUntilGone(identity: ProcessIdentity, everyMs: number):
 let thisBoot: Promise<string> | undefined;
 
 /** Tells one boot of this machine from another: random(4). */
-function bootId(): Promise<string> {
+export function bootId(): Promise<string> {
   thisBoot ??= readFile("/proc/sys/kernel/random/boot_id", "utf8").then((text) => text.trim());
   return thisBoot;
 }

@@ -8,14 +8,20 @@ export interface FreezeOptions {
   readonly maxCopyBytes?: number | undefined;
 }
 
-/** Names of what a save makes in its directory. */
-export const savedParts = { memoryDiff: "memory-diff", deviceState: "device-state" } as const;
+/** Names of what a save makes in its directory, and what becomes of it: `memory` may come later, by a merge. */
+export const savedParts = {
+  memoryDiff: "memory-diff",
+  memory: "memory",
+  deviceState: "device-state",
+} as const;
 
 export interface SaveOptions {
   /** Exists, and is not a snapshot until its owner commits it. */
   readonly dir: string;
   /** Names the memory image that the machine was restored from; a merge wants the same. */
   readonly baseId: string;
+  /** That image: given, the save merges it with the diff while the disk takes the diff, as far as that is soon done. */
+  readonly basePath?: string | undefined;
 }
 
 export interface SavedState {
@@ -30,7 +36,10 @@ export interface Frozen extends AsyncDisposable {
   readonly ownLayers: readonly string[];
   /** Lets the guest go on. @returns for how long it was stopped, in milliseconds. */
   thaw(): Promise<number>;
-  /** Writes {@link savedParts}, synced. After a thaw only when the freeze was for a guest that runs on. */
+  /**
+   * Writes diff and device state, synced, and the merged memory, which is not. After a thaw only when the freeze was for
+   * a guest that runs on.
+   */
   save(options: SaveOptions, signal: AbortSignal): Promise<SavedState>;
   /** Ends the machine. */
   end(): Promise<void>;

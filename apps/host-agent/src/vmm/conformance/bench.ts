@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { CapsuleSize } from "@wrenn/contracts";
 import { makeLogger } from "@wrenn/daemon";
 import { inject } from "vitest";
@@ -216,11 +216,12 @@ export class Bench {
   async #save(frozen: Frozen, { from }: Guest): Promise<MachineSnapshot> {
     const dir = join(this.dir, `snapshot-${this.#names++}`);
     await mkdir(dir);
-    const baseId = basename(from.memoryPath);
-    const saved = await frozen.save({ dir, baseId }, signal);
-    const memoryPath = join(dir, `memory-${this.#names++}`);
+    const [basePath, baseId] = [from.memoryPath, basename(dirname(from.memoryPath))];
+    // Every other one leaves the merging to a merge.
+    const saved = await frozen.save({ dir, baseId, ...(this.#names % 4 < 2 ? { basePath } : {}) }, signal);
+    const memoryPath = join(dir, savedParts.memory);
     const diffPath = join(dir, savedParts.memoryDiff);
-    await mergeMemory({ basePath: from.memoryPath, baseId, diffPath, targetPath: memoryPath }, signal);
+    await mergeMemory({ basePath, baseId, diffPath, targetPath: memoryPath }, signal);
     const own = frozen.ownLayers.map((path) => ({ path, format: "qcow2" as const }));
     const deviceStatePath = join(dir, savedParts.deviceState);
     return { memoryPath, deviceStatePath, ...saved, diskLayers: [...from.diskLayers, ...own] };

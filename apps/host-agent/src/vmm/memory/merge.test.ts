@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type MergeSpec, mergeMemory } from "./merge.ts";
+import { hasImage, syncImage } from "./merged-image.ts";
 import { PageRuns, pageBytes } from "./page-runs.ts";
 import { writeDiff } from "./write-diff.ts";
 
@@ -70,9 +71,32 @@ test("a merge is done again after an interruption, and not again after its end",
   await writeFile(`${spec.targetPath}.partial`, "what was left");
   await mergeMemory(spec, signal);
   expect((await readFile(spec.targetPath)).equals(merged)).toBe(true);
-  await rm(spec.diffPath);
+  await mergeMemory({ ...spec, basePath: join(dir, "not-read") }, signal);
+});
+
+test("an image stands on its own once it is synced, however often that is interrupted", async () => {
+  const merged = await makeDiff(scattered);
   await mergeMemory(spec, signal);
+  await syncImage(spec);
   expect(await readdir(dir)).toEqual(["base", "memory"]);
+  await writeFile(`${spec.targetPath}.unsynced`, "of another boot");
+  expect(await hasImage(spec)).toBe(true);
+  await syncImage(spec);
+  expect(await readdir(dir)).toEqual(["base", "memory"]);
+  expect((await readFile(spec.targetPath)).equals(merged)).toBe(true);
+});
+
+test("an image that was not synced before the host lost power is made again", async () => {
+  const merged = await makeDiff(scattered);
+  for (const mark of ["of another boot", "", undefined]) {
+    await writeFile(spec.targetPath, Buffer.alloc(memoryBytes));
+    if (mark === undefined) await rm(`${spec.targetPath}.unsynced`);
+    else await writeFile(`${spec.targetPath}.unsynced`, mark);
+    expect(await hasImage(spec)).toBe(false);
+    await mergeMemory(spec, signal);
+    expect((await readFile(spec.targetPath)).equals(merged)).toBe(true);
+    expect(await hasImage(spec)).toBe(true);
+  }
 });
 
 test("an empty diff is the base", async () => {

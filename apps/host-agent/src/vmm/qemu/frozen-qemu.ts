@@ -1,9 +1,8 @@
-import { join } from "node:path";
 import type { Confiner, Place } from "../../confinement/confiner.ts";
 import { writeDeviceState } from "../device-state.ts";
-import { type Frozen, type SavedState, type SaveOptions, savedParts } from "../frozen.ts";
+import type { Frozen, SavedState, SaveOptions } from "../frozen.ts";
 import type { PageRuns } from "../memory/page-runs.ts";
-import { writeDiff } from "../memory/write-diff.ts";
+import { saveMemory } from "../memory/save-memory.ts";
 import type { GuestMemory } from "./guest-memory.ts";
 import type { MachineDisk } from "./machine-disk.ts";
 import { type PageCopy, portionPages } from "./page-copy.ts";
@@ -60,16 +59,11 @@ export class FrozenQemu implements Frozen {
     return stoppedMs;
   }
 
-  async save({ dir, baseId }: SaveOptions, signal: AbortSignal): Promise<SavedState> {
+  async save({ dir, baseId, basePath }: SaveOptions, signal: AbortSignal): Promise<SavedState> {
     const { memory, runs, copy, deviceState } = this.#taken;
     if (!copy && !this.#stopped) throw new RangeError("the guest runs, and what it was is gone");
     const pages = copy?.pieces ?? memory.pieces(runs, portionPages);
-    await writeDiff(
-      join(dir, savedParts.memoryDiff),
-      { memoryBytes: memory.bytes, baseId, runs },
-      pages,
-      signal,
-    );
+    await saveMemory(dir, { header: { memoryBytes: memory.bytes, baseId, runs }, pages, basePath }, signal);
     // After the memory: a memory image that is younger than the device state was changed by somebody else.
     return await writeDeviceState(dir, deviceState);
   }

@@ -1,8 +1,7 @@
-import { join } from "node:path";
 import { WrennError } from "@wrenn/contracts";
 import { writeDeviceState } from "../device-state.ts";
-import { type FreezeOptions, type Frozen, type SavedState, type SaveOptions, savedParts } from "../frozen.ts";
-import { writeDiff } from "../memory/write-diff.ts";
+import type { FreezeOptions, Frozen, SavedState, SaveOptions } from "../frozen.ts";
+import { saveMemory } from "../memory/save-memory.ts";
 import type { DirtyMemory, SimulatedParts } from "./simulated-parts.ts";
 
 /** What a machine lets its frozen self do. */
@@ -54,11 +53,11 @@ export class SimulatedFrozen implements Frozen {
     return await this.#controls.thaw();
   }
 
-  async save({ dir, baseId }: SaveOptions, signal: AbortSignal): Promise<SavedState> {
+  async save({ dir, baseId, basePath }: SaveOptions, signal: AbortSignal): Promise<SavedState> {
     if (!this.#isLive && !this.#stopped) throw new RangeError("the guest runs, and what it was is gone");
     const { runs, pages } = this.#dirty;
     const header = { memoryBytes: this.#memoryBytes, baseId, runs };
-    await writeDiff(join(dir, savedParts.memoryDiff), header, pages, signal);
+    await saveMemory(dir, { header, pages, basePath }, signal);
     return await writeDeviceState(dir, Buffer.from("simulated"));
   }
 
