@@ -65,6 +65,22 @@ const statusOfState: Readonly<Record<CapsuleState, CapsuleStatus>> = {
   error: "error",
 };
 
+/** States in which something is being done to a capsule. Whoever does it says what becomes of it. */
+export const transitionalStates = [
+  "pending",
+  "starting",
+  "pausing",
+  "resuming",
+  "snapshotting",
+  "hibernating",
+  "stopping",
+] as const satisfies readonly CapsuleState[];
+
+/** Whether something is being done to a capsule in this state. */
+export function isTransitional(state: CapsuleState): boolean {
+  return (transitionalStates as readonly CapsuleState[]).includes(state);
+}
+
 /** Whether the table allows moving from one state to the other. */
 export function canTransition(from: CapsuleState, to: CapsuleState): boolean {
   return capsuleTransitions[from].includes(to);
@@ -83,6 +99,11 @@ export function canBecome(from: CapsuleState, to: CapsuleState): boolean {
 /** States from which `to` may be entered: what a compare-and-set update may match. */
 export function statesBefore(to: CapsuleState): CapsuleState[] {
   return capsuleStates.filter((from) => canTransition(from, to));
+}
+
+/** States from which a capsule may have come to be in `to`, over however many steps. */
+export function statesThatCanBecome(to: CapsuleState): CapsuleState[] {
+  return capsuleStates.filter((from) => canBecome(from, to));
 }
 
 /** The status that clients of `/v1` validate, for a state. */

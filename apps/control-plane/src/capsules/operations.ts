@@ -8,12 +8,12 @@ const finishMs = 5_000;
  * client that leaves does not stop them, and the end of the process waits for them.
  */
 export class CapsuleOperations implements AsyncDisposable {
-  readonly #running = new Map<Promise<unknown>, string>();
+  readonly #running = new Map<Promise<unknown>, readonly string[]>();
 
-  /** Runs an operation. The promise is for whoever still listens. */
-  run<T>(capsuleId: string, work: () => Promise<T>): Promise<T> {
+  /** Runs an operation on a capsule, or on several. The promise is for whoever still listens. */
+  run<T>(capsuleIds: string | readonly string[], work: () => Promise<T>): Promise<T> {
     const running = work();
-    this.#running.set(running, capsuleId);
+    this.#running.set(running, typeof capsuleIds === "string" ? [capsuleIds] : capsuleIds);
     const forget = (): void => void this.#running.delete(running);
     running.then(forget, forget);
     return running;
@@ -21,7 +21,8 @@ export class CapsuleOperations implements AsyncDisposable {
 
   /** Whether one is under way: then the row is its, and not the reconciler's. */
   has(capsuleId: string): boolean {
-    return [...this.#running.values()].includes(capsuleId);
+    for (const ids of this.#running.values()) if (ids.includes(capsuleId)) return true;
+    return false;
   }
 
   /** Waits for what is under way, but not for long: the hosts go on, and the next control plane looks. */

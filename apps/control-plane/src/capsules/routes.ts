@@ -1,4 +1,10 @@
-import { type Capsule, CapsuleList, CapsuleParams, CreateCapsuleBody } from "@wrenn/contracts/rest";
+import {
+  type Capsule,
+  CapsuleList,
+  CapsuleParams,
+  CreateCapsuleBody,
+  ResumeCapsuleBody,
+} from "@wrenn/contracts/rest";
 import { Type } from "typebox";
 import { type Api, errorResponses, noContent, schemaIds } from "../api.ts";
 import type { CapsuleService } from "./service.ts";
@@ -72,5 +78,55 @@ export function capsuleRoutes(api: Api, capsules: CapsuleService): void {
       await capsules.destroy(caller.teamId, params.id, log);
       return reply.code(204).send(null);
     },
+  );
+
+  const commandResponse = { 200: capsuleSchema, ...errorResponses(400, 404, 409, 502) };
+
+  api.post(
+    "/v1/capsules/:id/pause",
+    {
+      schema: {
+        operationId: "pauseCapsule",
+        tags,
+        summary: "Pause a capsule",
+        description: "Saves its memory and disk, and ends its machine. Answers when that is done.",
+        params: CapsuleParams,
+        response: commandResponse,
+      },
+    },
+    async ({ caller, params, log }) => toWire(await capsules.pause(caller.teamId, params.id, log)),
+  );
+
+  api.post(
+    "/v1/capsules/:id/resume",
+    {
+      schema: {
+        operationId: "resumeCapsule",
+        tags,
+        summary: "Resume a capsule",
+        description: "Starts it where it was paused, or its kernel anew on its disk. Answers when it runs.",
+        params: CapsuleParams,
+        body: ResumeCapsuleBody,
+        response: commandResponse,
+      },
+    },
+    async ({ caller, params, body, log }) =>
+      toWire(await capsules.resume(caller.teamId, params.id, body, log)),
+  );
+
+  api.post(
+    "/v1/capsules/:id/hibernate",
+    {
+      schema: {
+        operationId: "hibernateCapsule",
+        tags,
+        summary: "Hibernate a paused capsule",
+        description:
+          "Moves it to the archive, compressed. It is resumed as a paused one is, and takes longer.",
+        params: CapsuleParams,
+        response: commandResponse,
+      },
+    },
+    async ({ caller, params, log }) => toWire(await capsules.hibernate(caller.teamId, params.id, log)),
   );
 }

@@ -7,18 +7,22 @@ import {
   sizeProblem,
   WrennError,
 } from "@wrenn/contracts";
-import type { CreateCapsuleBody } from "@wrenn/contracts/rest";
+import type { CreateCapsuleBody, ResumeCapsuleBody } from "@wrenn/contracts/rest";
 import type { CapsuleRow } from "../database/schema.ts";
 import type { Host } from "../hosts/host.ts";
 import type { Hosts } from "../hosts/hosts.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { Activity } from "./activity.ts";
+import { hibernateCommand, pauseCommand } from "./commands.ts";
 import { createOnHost } from "./create.ts";
 import { commandStop, finishStop } from "./destroy.ts";
+import { commandCapsule } from "./lifecycle.ts";
 import { refuseVersionNames } from "./metadata.ts";
 import type { CapsuleOperations } from "./operations.ts";
+import { resumeCapsule } from "./resume.ts";
 import type { CapsuleStore, PlacedCapsule } from "./store.ts";
+import { CapsuleUse, type Use, type UsedCapsule } from "./use.ts";
 
 export interface CapsuleServiceParts {
   store: CapsuleStore;
@@ -31,9 +35,11 @@ export interface CapsuleServiceParts {
 /** Capsules of teams. Every method answers `not_found` for what is another team's. */
 export class CapsuleService {
   readonly #parts: CapsuleServiceParts;
+  readonly #use: CapsuleUse;
 
   constructor(parts: CapsuleServiceParts) {
     this.#parts = parts;
+    this.#use = new CapsuleUse({ ...parts, get: (teamId, id) => this.get(teamId, id) });
   }
 
   /** Creates a capsule and answers when it runs. It is made even if the caller has gone. */
@@ -75,58 +81,25 @@ export class CapsuleService {
     );
   }
 
-  /**
-   * Lets work reach a running capsule, and notes that it is used, before and after.
-   *
-   * @throws {WrennError} `invalid_state` when the capsule does not run, or turns out to be gone.
-   */
-  async use<T>({ teamId, id, kind, logger }: Use, work: (capsule: UsedCapsule) => Promise<T>): Promise<T> {
-    const { activity, metrics } = this.#parts;
-    const row = await this.get(teamId, id);
-    if (row.state !== "running") throw notRunning(row.id, row.state);
-    const touch = (): void => activity.touch(id);
-    touch();
-    try {
-      return await metrics.operation(kind, () => work({ id, host: this.#parts.hosts.of(row), touch }));
-    } catch (error) {
-      throw await this.#asLost(row, error, logger);
-    } finally {
-      touch();
-    }
+  /** Saves a capsule's memory and disk, and ends its machine. */
+  async pause(teamId: string, id: string, logger: Log): Promise<CapsuleRow> {
+    return commandCapsule(await this.get(teamId, id), pauseCommand, this.#parts, logger);
   }
 
-  /** A host that does not have, or does not run, what our row says it runs, is right: it has lost it. */
-  async #asLost(row: CapsuleRow, error: unknown, logger: Log): Promise<unknown> {
-    const gone =
-      error instanceof WrennError &&
-      (error.code === "invalid_state" || (error.code === "not_found" && error.field === "id"));
-    if (!gone) return error;
-    const { store } = this.#parts;
-    const lost = await store.move(row, "error", { reason: "lost" });
-    logger.warn({ host: row.host_id, err: error }, "the host has lost a capsule");
-    const now = lost ?? (await store.find(row.team_id, row.id));
-    return notRunning(row.id, now?.state ?? "stopped");
+  /** Starts a capsule where it was paused, or anew from its disk. */
+  async resume(teamId: string, id: string, { from }: ResumeCapsuleBody, logger: Log): Promise<CapsuleRow> {
+    return resumeCapsule(await this.get(teamId, id), from, this.#parts, logger);
   }
-}
 
-/** Who uses which capsule for what. */
-export interface Use {
-  teamId: string;
-  id: string;
-  kind: "exec" | "read_file" | "write_file" | "list_files";
-  logger: Log;
-}
+  /** Moves a paused capsule to the archive. */
+  async hibernate(teamId: string, id: string, logger: Log): Promise<CapsuleRow> {
+    return commandCapsule(await this.get(teamId, id), hibernateCommand, this.#parts, logger);
+  }
 
-/** A running capsule, for the length of one request. */
-export interface UsedCapsule {
-  id: string;
-  host: Host;
-  /** Notes that something reaches it: for what takes long. */
-  touch(): void;
-}
-
-function notRunning(id: string, state: string): WrennError {
-  return new WrennError("invalid_state", `capsule ${id} is in state "${state}", it has to be running`);
+  /** Lets work reach a running capsule; see {@link CapsuleUse.use}. */
+  async use<T>(use: Use, work: (capsule: UsedCapsule) => Promise<T>): Promise<T> {
+    return this.#use.use(use, work);
+  }
 }
 
 /** Clients send 0 for "what is usual". */

@@ -1,9 +1,19 @@
-import { type CapsuleState, capsuleStates, statesBefore, statusOf } from "@wrenn/contracts";
+import {
+  type CapsuleState,
+  capsuleStates,
+  isTransitional,
+  statesBefore,
+  statesThatCanBecome,
+  statusOf,
+  transitionalStates,
+} from "@wrenn/contracts";
 import type { TimeoutAction } from "@wrenn/contracts/rest";
 import { type Kysely, sql } from "kysely";
 import type { CapsuleRow, CapsuleVersions, Schema } from "../database/schema.ts";
 import { isSilent } from "../hosts/store.ts";
 import { isAlive } from "../replicas/store.ts";
+import type { Observed } from "../reports/observed.ts";
+import { isOnHost } from "./on-host.ts";
 
 export interface NewCapsule {
   id: string;
@@ -39,6 +49,7 @@ export interface MoveChanges {
   revision?: bigint;
   versions?: CapsuleVersions;
   startedAt?: Date;
+  diskMib?: number | undefined;
 }
 
 /** The row a caller has seen: a move applies to that one, or to none. */
@@ -56,9 +67,6 @@ export type PlacedCapsule = CapsuleRow & {
   host_address: string | null;
   host_epoch: bigint | null;
 };
-
-/** States in which somebody has to be working on a capsule. */
-export const unsettledStates = ["pending", "starting", "stopping"] as const;
 
 /** How long a command may be on its way to a host: its session would have failed before. */
 const underWaySec = 15;
@@ -145,12 +153,11 @@ export class CapsuleStore {
     to: CapsuleState,
     changes: MoveChanges = {},
   ): Promise<CapsuleRow | undefined> {
-    const unsettled = unsettledStates.some((state) => state === to);
     return this.#db
       .updateTable("capsules")
       .set({
         state: to,
-        operated_by: unsettled ? this.#replica : null,
+        operated_by: isTransitional(to) ? this.#replica : null,
         updated_at: sql`now()`,
         generation: changes.generation ?? seen.generation,
         reason: changes.reason ?? null,
@@ -160,6 +167,7 @@ export class CapsuleStore {
           revision: sql<bigint>`greatest(revision, ${changes.revision})`,
         }),
         ...(changes.versions && { versions: JSON.stringify(changes.versions) }),
+        ...(changes.diskMib !== undefined && { disk_mib: changes.diskMib }),
         ...(changes.startedAt && { started_at: changes.startedAt, last_active_at: sql<Date>`now()` }),
       })
       .where("id", "=", seen.id)
@@ -170,26 +178,65 @@ export class CapsuleStore {
   }
 
   /**
-   * Notes that a host has ended a capsule by itself. That is no command: from whatever state it can be stopped.
-   * Undefined when somebody has commanded something since.
+   * Makes a row say what its host observed. That is no command: the host may have come there over several steps. Never
+   * goes back. Undefined when somebody has commanded something since, or when the host cannot have come there.
    */
-  async noteStopped(seen: SeenCapsule, reason: string): Promise<CapsuleRow | undefined> {
-    const before = statesBefore("stopping").filter((state) => state !== "error");
+  async observe(seen: SeenCapsule, observed: Observed): Promise<CapsuleRow | undefined> {
+    const { state, reason, detail, revision, startedAt, versions, diskMib } = observed;
+    const lives = state !== "error" && state !== "stopped";
     return this.#db
       .updateTable("capsules")
-      .set({ state: "stopped", reason, operated_by: null, updated_at: sql`now()` })
+      .set({
+        state,
+        reason: reason ?? null,
+        detail: detail ?? null,
+        revision,
+        operated_by: null,
+        updated_at: sql`now()`,
+        ...(lives && { started_at: sql<Date>`coalesce(${startedAt ?? null}, started_at, now())` }),
+        ...(state === "running" && {
+          last_active_at: sql<Date>`case state when 'running' then last_active_at else now() end`,
+        }),
+        ...(Object.keys(versions).length > 0 && { versions: JSON.stringify(versions) }),
+        ...(diskMib !== undefined && { disk_mib: diskMib }),
+      })
       .where("id", "=", seen.id)
-      .where(sql<boolean>`state = any(${[...before, "stopping"]}::text[])`)
+      .where(sql<boolean>`state = any(${statesThatCanBecome(state)}::text[])`)
+      .where("generation", "=", seen.generation)
+      .where("revision", "<=", revision)
+      .returningAll()
+      .executeTakeFirst();
+  }
+
+  /** Notes that a capsule is not where it should be, from whatever state, and neither is its disk. */
+  async noteLost(seen: SeenCapsule): Promise<CapsuleRow | undefined> {
+    return this.#db
+      .updateTable("capsules")
+      .set({ state: "error", reason: "lost", detail: null, operated_by: null, updated_at: sql`now()` })
+      .where("id", "=", seen.id)
+      .where("state", "not in", ["stopping", "stopped"])
       .where("generation", "=", seen.generation)
       .returningAll()
       .executeTakeFirst();
   }
 
-  /** Notes what a host observed of a capsule whose state is as we know it. Never goes back. */
-  async noteRevision(seen: SeenCapsule, revision: bigint): Promise<void> {
+  /** Ends a capsule without its host: it is gone, cannot be reached, or has never had it. */
+  async noteStopped(seen: SeenCapsule, reason: string): Promise<CapsuleRow | undefined> {
+    return this.#db
+      .updateTable("capsules")
+      .set({ state: "stopped", reason, detail: null, operated_by: null, updated_at: sql`now()` })
+      .where("id", "=", seen.id)
+      .where("state", "<>", "stopped")
+      .where("generation", "=", seen.generation)
+      .returningAll()
+      .executeTakeFirst();
+  }
+
+  /** Notes how far a host has come with a capsule whose state is as we know it. Never goes back. */
+  async noteRevision(seen: SeenCapsule, { revision, diskMib }: Observed): Promise<void> {
     await this.#db
       .updateTable("capsules")
-      .set({ revision })
+      .set({ revision, ...(diskMib !== undefined && { disk_mib: diskMib }) })
       .where("id", "=", seen.id)
       .where("generation", "=", seen.generation)
       .where("revision", "<", revision)
@@ -202,7 +249,7 @@ export class CapsuleStore {
       .selectFrom("capsules")
       .selectAll()
       .where("host_id", "=", hostId)
-      .where("state", "not in", ["stopped", "error"])
+      .where(isOnHost)
       .execute();
   }
 
@@ -215,7 +262,7 @@ export class CapsuleStore {
       .selectFrom("capsules")
       .leftJoin("hosts", "hosts.id", "capsules.host_id")
       .selectAll("capsules")
-      .where("capsules.state", "in", unsettledStates)
+      .where("capsules.state", "in", transitionalStates)
       .where(sql<boolean>`capsules.updated_at < now() - make_interval(secs => ${underWaySec})`)
       .where(
         sql<boolean>`(capsules.operated_by = ${this.#replica} or not ${isAlive("capsules.operated_by")})`,

@@ -28,7 +28,7 @@ export function execRoutes(api: Api, capsules: CapsuleService): void {
         return reply.code(202).send(started);
       }
       const gone = clientGone(reply);
-      return capsules.use(use, (capsule) => runForeground(capsule, body, gone));
+      return capsules.use({ ...use, signal: gone }, (capsule) => runForeground(capsule, body, gone));
     },
   );
 }

@@ -8,7 +8,7 @@ import {
   type ExecResult,
   maxForegroundOutputBytes,
 } from "@wrenn/contracts/rest";
-import type { UsedCapsule } from "../capsules/service.ts";
+import type { UsedCapsule } from "../capsules/use.ts";
 import type { OpenStream } from "../hosts/agent-client.ts";
 import { shellExitCode } from "./exit-code.ts";
 import { BoundedOutput, encodeOutput } from "./output.ts";

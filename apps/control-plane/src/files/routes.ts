@@ -35,7 +35,7 @@ export function fileRoutes(api: Api, capsules: CapsuleService): void {
     async ({ body, caller, params, log: logger }, reply) => {
       refuseNul("path", body.path);
       const gone = clientGone(reply);
-      const use = { teamId: caller.teamId, id: params.id, kind: "read_file", logger } as const;
+      const use = { teamId: caller.teamId, id: params.id, kind: "read_file", logger, signal: gone } as const;
       const content = await capsules.use(use, (capsule) => readFile(capsule, body.path, gone));
       return reply.type("application/octet-stream").send(content);
     },
@@ -90,7 +90,7 @@ function uploadRoute(api: Api, capsules: CapsuleService): void {
         throw new WrennError("unsupported_media_type", "send the file as multipart/form-data");
       }
       const gone = clientGone(reply);
-      const use = { teamId: caller.teamId, id: params.id, kind: "write_file", logger } as const;
+      const use = { teamId: caller.teamId, id: params.id, kind: "write_file", logger, signal: gone } as const;
       try {
         await capsules.use(use, async (capsule) => {
           const upload = await receiveUpload(raw, query.path);

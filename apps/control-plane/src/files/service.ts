@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import type { FileEntry as HostFileEntry } from "@wrenn/contracts/host";
 import type { FileEntry, ListFilesBody } from "@wrenn/contracts/rest";
 import { messageChunks } from "@wrenn/daemon";
-import type { UsedCapsule } from "../capsules/service.ts";
+import type { UsedCapsule } from "../capsules/use.ts";
 import type { Upload } from "./upload.ts";
 
 /**

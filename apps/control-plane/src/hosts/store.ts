@@ -1,6 +1,7 @@
 import { capsuleStates, type ErrorCode, newId, WrennError } from "@wrenn/contracts";
 import type { HostReportBody } from "@wrenn/contracts/rest";
 import { type Kysely, sql, type Transaction } from "kysely";
+import { isOnHost } from "../capsules/on-host.ts";
 import type { HostRow, Schema } from "../database/schema.ts";
 import { registrationHours } from "./tokens.ts";
 
@@ -227,7 +228,7 @@ export async function removeHost(db: Kysely<Schema>, id: string): Promise<number
       .selectFrom("capsules")
       .select((eb) => eb.fn.countAll<bigint>().as("count"))
       .where("host_id", "=", id)
-      .where("state", "not in", endedStates)
+      .where(isOnHost)
       .executeTakeFirstOrThrow();
     if (live.count > 0n) return Number(live.count);
     await transaction.updateTable("capsules").set({ host_id: null }).where("host_id", "=", id).execute();

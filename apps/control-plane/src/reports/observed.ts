@@ -1,7 +1,8 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { type CapsuleState, isCapsuleState } from "@wrenn/contracts";
-import type { Capsule } from "@wrenn/contracts/host";
+import type { Capsule, TimeRules } from "@wrenn/contracts/host";
 import type { ReportedCapsule } from "@wrenn/contracts/rest";
+import type { TimeRuleColumns } from "../capsules/time-rules.ts";
 import { versionsOf } from "../capsules/versions.ts";
 import type { CapsuleVersions } from "../database/schema.ts";
 
@@ -16,6 +17,10 @@ export interface Observed {
   revision: bigint;
   startedAt: Date | undefined;
   versions: CapsuleVersions;
+  /** Undefined from a host of before there were any. */
+  timeRules: TimeRuleColumns | undefined;
+  /** MiB. */
+  diskMib: number | undefined;
 }
 
 export function fromReport(capsule: ReportedCapsule): Observed {
@@ -29,6 +34,8 @@ export function fromReport(capsule: ReportedCapsule): Observed {
     revision: BigInt(capsule.revision),
     startedAt: capsule.started_at === undefined ? undefined : new Date(capsule.started_at),
     versions: capsule.versions,
+    timeRules: capsule.time_rules,
+    diskMib: capsule.disk_size_mb || undefined,
   };
 }
 
@@ -44,5 +51,15 @@ export function fromAnswer(capsule: Capsule, agentVersion: string | undefined): 
     revision: capsule.revision,
     startedAt: capsule.startedAt && timestampDate(capsule.startedAt),
     versions: versionsOf(capsule, agentVersion),
+    timeRules: capsule.timeRules && rulesFrom(capsule.timeRules),
+    diskMib: capsule.diskMib || undefined,
+  };
+}
+
+function rulesFrom({ idleTimeoutSec, maxRunSec, action }: TimeRules): TimeRuleColumns {
+  return {
+    timeout_sec: idleTimeoutSec,
+    max_run_sec: maxRunSec,
+    on_timeout: action === "destroy" ? "destroy" : "pause",
   };
 }

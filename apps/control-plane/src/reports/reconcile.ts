@@ -1,12 +1,13 @@
-import { isId, WrennError } from "@wrenn/contracts";
+import { isId, isTransitional, WrennError } from "@wrenn/contracts";
 import type { HostReportBody } from "@wrenn/contracts/rest";
-import { type CapsuleStore, unsettledStates } from "../capsules/store.ts";
+import type { CapsuleStore } from "../capsules/store.ts";
 import type { CapsuleRow } from "../database/schema.ts";
 import type { Host } from "../hosts/host.ts";
 import { askHost } from "./ask.ts";
 import { fromReport, type Observed } from "./observed.ts";
 import { destroyOrphan, type OrphanParts } from "./orphans.ts";
-import { isGone, type SettleParts, settleLost, settleObserved } from "./settle.ts";
+import { correctRules } from "./rules.ts";
+import { isEnded, isGone, type SettleParts, settleAnswered, settleObserved } from "./settle.ts";
 
 export type ReconcileParts = SettleParts & OrphanParts & { store: CapsuleStore };
 
@@ -36,26 +37,38 @@ async function settleReported(
   const rows = new Map((await parts.store.findMany(ids)).map((row) => [row.id, row]));
   for (const observed of reported.values()) {
     const row = rows.get(observed.id);
-    if (row && row.host_id !== host.id && !isEnded(row)) continue;
-    const verdict = row
-      ? await settleObserved(row, observed, parts)
-      : isGone(observed)
-        ? undefined
-        : "orphan";
-    if (verdict !== "orphan") continue;
-    const newest = row && row.generation > observed.generation ? row.generation : observed.generation;
-    destroyOrphan({ id: observed.id, generation: newest }, host, parts);
+    if (await isOrphan(row, observed, host, parts)) {
+      const newest = row && row.generation > observed.generation ? row.generation : observed.generation;
+      destroyOrphan({ id: observed.id, generation: newest }, host, parts);
+    } else if (row?.host_id === host.id) {
+      correctRules(row, observed, host, parts);
+    }
   }
 }
 
-/** Rows that should be on the host, and of which its full report knows nothing. */
+/** Settles what a host has with its row, if there is one. @returns whether the host should not have it. */
+async function isOrphan(
+  row: CapsuleRow | undefined,
+  observed: Observed,
+  host: Host,
+  parts: ReconcileParts,
+): Promise<boolean> {
+  if (!row || row.host_id === null) return !isGone(observed);
+  if (row.host_id !== host.id && !isEnded(row)) return false;
+  return (await settleObserved(row, observed, parts)) === "orphan";
+}
+
+/**
+ * Rows that should be on the host, and of which its full report knows nothing. While something is being done to one,
+ * whoever does it, or the settler, says how that ends.
+ */
 async function settleAbsent(
   host: Host,
   reported: ReadonlyMap<string, Observed>,
   parts: ReconcileParts,
 ): Promise<boolean> {
   const absent = (await parts.store.liveOn(host.id)).filter(
-    (row) => !reported.has(row.id) && !isUnsettled(row) && !parts.operations.has(row.id),
+    (row) => !reported.has(row.id) && !isTransitional(row.state) && !parts.operations.has(row.id),
   );
   if (absent.length === 0) return true;
   // The report may be older than the row.
@@ -65,19 +78,6 @@ async function settleAbsent(
     return undefined;
   });
   if (!answer) return false;
-  for (const row of absent) {
-    const observed = answer(row.id);
-    if (observed === undefined) await settleLost(row, parts);
-    else if (observed !== "unclear") await settleObserved(row, observed, parts);
-  }
+  for (const row of absent) await settleAnswered(row, answer(row.id), parts);
   return true;
-}
-
-function isEnded({ state }: CapsuleRow): boolean {
-  return state === "stopped" || state === "error";
-}
-
-/** Whoever works on it, or the settler, says how it ends. */
-function isUnsettled({ state }: CapsuleRow): boolean {
-  return unsettledStates.some((unsettled) => unsettled === state);
 }

@@ -146,12 +146,12 @@ describe("what is reported", () => {
     expect([destroyed, asked]).toEqual([[], 0]);
   });
 
-  test("of a capsule that has died is noted at once, and what is left of it ended", async () => {
+  test("of a capsule that has died is noted at once, and what is left of it kept", async () => {
     const id = await cp.runningCapsule();
     await delta([{ id, state: "error", reason: "vmm_exited", revision: 2 }]);
     expect(await shown(cp, id)).toMatchObject({ status: "error", reason: "vmm_exited" });
     await cp.background[Symbol.asyncDispose]();
-    expect(destroyed).toEqual([id]);
+    expect(destroyed).toEqual([]);
   });
 
   test("of an older observation, or another command, is not believed", async () => {
@@ -209,8 +209,8 @@ describe("what is reported", () => {
   });
 
   test("of what should not be there is ended: unknown ones, failed ones, stopped ones", async () => {
-    const failed = await cp.runningCapsule();
-    await store().move(await seen(failed), "error", { reason: "lost" });
+    const { id: failed } = await startingRow();
+    await store().move(await seen(failed), "error", { reason: "host_unavailable" });
     const unknown = newId("capsule");
     await cp.host.told([
       { id: failed, state: "running" },

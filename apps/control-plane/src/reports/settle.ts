@@ -1,8 +1,9 @@
-import { noteRunning } from "../capsules/create.ts";
+import { isTransitional } from "@wrenn/contracts";
 import type { CapsuleOperations } from "../capsules/operations.ts";
 import type { CapsuleStore } from "../capsules/store.ts";
 import type { CapsuleRow } from "../database/schema.ts";
 import type { Log } from "../log.ts";
+import type { Answered } from "./ask.ts";
 import type { Observed } from "./observed.ts";
 
 export interface SettleParts {
@@ -10,6 +11,9 @@ export interface SettleParts {
   operations: CapsuleOperations;
   logger: Log;
 }
+
+/** What rows are settled with. */
+type RowParts = Pick<SettleParts, "store" | "logger">;
 
 /**
  * Makes a row say what its host observed, where nobody has commanded anything else. What is under way in this process
@@ -22,25 +26,34 @@ export async function settleObserved(
   observed: Observed,
   parts: SettleParts,
 ): Promise<"orphan" | undefined> {
-  if (row.state === "stopped") return isGone(observed) ? undefined : "orphan";
-  if (row.state === "error") return isGone(observed) || isUnreadable(observed) ? undefined : "orphan";
-  if (observed.generation !== row.generation || observed.revision < row.revision) return undefined;
-  if (parts.operations.has(row.id)) return undefined;
-  if (row.state === "starting") return settleStarting(row, observed, parts);
-  if (row.state === "stopping") return settleStopping(row, observed, parts);
-  return settleLive(row, observed, parts);
+  if (isEnded(row)) return isGone(observed) || isUnreadable(observed) ? undefined : "orphan";
+  if (observed.revision < row.revision || parts.operations.has(row.id)) return undefined;
+  if (row.state === "starting") await settleStarting(row, observed, parts);
+  else if (row.state === "stopping") await settleStopping(row, observed, parts);
+  // Its copies are settled with it, by whoever made them or by the settler.
+  else if (row.state !== "snapshotting" && isOfThisCommand(row, observed)) await settle(row, observed, parts);
+  return undefined;
+}
+
+/**
+ * Makes a row say what its host said when it was asked after a command of ours that it has refused. It may never have
+ * heard of that command's generation.
+ */
+export async function settleAnswered(row: CapsuleRow, answered: Answered, parts: RowParts): Promise<void> {
+  if (answered === undefined) await settleLost(row, parts);
+  else if (answered !== "unclear") await settle(row, answered, parts);
 }
 
 /** A capsule that was read as live and of which its host, asked after that, knows nothing. */
-export async function settleLost(row: CapsuleRow, { store, logger }: SettleParts): Promise<void> {
-  if (await store.move(row, "error", { reason: "lost" })) {
+export async function settleLost(row: CapsuleRow, { store, logger }: RowParts): Promise<void> {
+  if (await store.noteLost(row)) {
     logger.warn({ capsule: row.id, reason: "lost" }, "the host has lost a capsule");
   }
 }
 
-/** It may run yet, and who knows the host may mend its journal. Only who owns it decides that it goes. */
-function isUnreadable({ reason }: Observed): boolean {
-  return reason === "journal_unreadable";
+/** Whether nobody has a capsule any more: it was destroyed, or its create failed. One that ran keeps its disk. */
+export function isEnded({ state, started_at }: CapsuleRow): boolean {
+  return state === "stopped" || (state === "error" && started_at === null);
 }
 
 /** Whether a capsule is no more, or on its way there. */
@@ -48,40 +61,68 @@ export function isGone({ state }: Observed): boolean {
   return state === "stopped" || state === "stopping";
 }
 
+/** It may run yet, and who knows the host may mend its journal. Only who owns it decides that it goes. */
+function isUnreadable({ reason }: Observed): boolean {
+  return reason === "journal_unreadable";
+}
+
+/**
+ * A host that refused a command may never have noted its generation, and what it observes after that is of the one
+ * before. While a command is under way, only what the host observes of that one says anything.
+ */
+function isOfThisCommand(row: CapsuleRow, observed: Observed): boolean {
+  if (isTransitional(row.state)) return observed.generation === row.generation;
+  return observed.generation <= row.generation;
+}
+
 /** Whoever began it, if it lives, hears the same from the host. */
-async function settleStarting(
-  row: CapsuleRow,
-  observed: Observed,
-  { store }: SettleParts,
-): Promise<undefined> {
-  if (observed.state === "running") await noteRunning(row, observed, store);
-  else if (observed.state === "error" || observed.state === "stopped") {
-    await store.move(row, "error", { reason: observed.reason ?? "interrupted", revision: observed.revision });
+async function settleStarting(row: CapsuleRow, observed: Observed, parts: RowParts): Promise<void> {
+  if (observed.generation !== row.generation || isTransitional(observed.state)) return;
+  if (observed.state !== "error" && observed.state !== "stopped") return settle(row, observed, parts);
+  // Then it is created on another host, by whoever began it.
+  if (observed.reason === "host_full") return;
+  await failCreate(row, observed.reason ?? "interrupted", parts.store);
+}
+
+async function settleStopping(row: CapsuleRow, observed: Observed, { store }: RowParts): Promise<void> {
+  if (observed.state === "stopped" && observed.generation === row.generation) {
+    await store.noteStopped(row, "destroyed");
   }
 }
 
-async function settleStopping(
+/**
+ * Ends a row whose capsule has not come to be. Whoever asked for a capsule finds the reason on it; copies of another
+ * were never told of, and are in no list.
+ */
+export async function failCreate(
   row: CapsuleRow,
-  observed: Observed,
-  { store }: SettleParts,
-): Promise<undefined> {
-  if (observed.state === "stopped") await store.move(row, "stopped", { reason: "destroyed" });
+  reason: string,
+  store: CapsuleStore,
+): Promise<CapsuleRow | undefined> {
+  return row.forked_from === null ? store.move(row, "error", { reason }) : store.noteStopped(row, reason);
 }
 
-async function settleLive(
-  row: CapsuleRow,
-  observed: Observed,
-  { store, logger }: SettleParts,
-): Promise<"orphan" | undefined> {
-  if (observed.state !== "error" && observed.state !== "stopped") {
-    if (observed.revision > row.revision) await store.noteRevision(row, observed.revision);
-    return undefined;
+/** Where something is being done on the host, what is observed next says how it ended. */
+async function settle(row: CapsuleRow, observed: Observed, { store, logger }: RowParts): Promise<void> {
+  if (isTransitional(observed.state) || isSame(row, observed)) {
+    const isNews = observed.revision > row.revision || (observed.diskMib ?? row.disk_mib) !== row.disk_mib;
+    if (isNews) await store.noteRevision(row, observed);
+    return;
   }
-  const drained = observed.state === "stopped" && observed.reason === "host_drained";
-  const { reason = "lost", detail, revision } = observed;
-  const moved = drained
-    ? await store.noteStopped(row, reason)
-    : await store.move(row, "error", { reason, detail, revision });
-  if (moved) logger.warn({ capsule: row.id, state: moved.state, reason }, "a capsule has ended by itself");
-  return moved && observed.state === "error" && !isUnreadable(observed) ? "orphan" : undefined;
+  const ended = observed.state === "error" || observed.state === "stopped";
+  const moved = await store.observe(row, ended ? withReason(observed) : observed);
+  if (!moved || moved.state === row.state) return;
+  const line = { capsule: row.id, from: row.state, state: moved.state, reason: moved.reason };
+  if (ended) logger.warn(line, "a capsule has ended by itself");
+  else logger.info(line, "a capsule has moved by itself");
+}
+
+/** The end of a capsule always has a reason. One that its host has ended without saying why is lost. */
+function withReason(observed: Observed): Observed {
+  if (observed.reason !== undefined) return observed;
+  return { ...observed, state: "error", reason: "lost" };
+}
+
+function isSame(row: CapsuleRow, { state, reason, detail }: Observed): boolean {
+  return row.state === state && row.reason === (reason ?? null) && row.detail === (detail ?? row.detail);
 }

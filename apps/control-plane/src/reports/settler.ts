@@ -1,20 +1,18 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { WrennError } from "@wrenn/contracts";
-import { noteRunning } from "../capsules/create.ts";
-import { finishStop } from "../capsules/destroy.ts";
 import type { CapsuleRow } from "../database/schema.ts";
 import type { Hosts } from "../hosts/hosts.ts";
 import { askHost } from "./ask.ts";
-import type { Observed } from "./observed.ts";
 import type { SettleParts } from "./settle.ts";
+import { settleAbandonedRow } from "./settle-abandoned.ts";
 
 const everyMs = 5_000;
 
 export type SettlerParts = SettleParts & { hosts: Hosts };
 
 /**
- * Brings to an end, again and again, what nobody works on any more: creates and destroys of a control plane that has
- * died, and destroys that could not reach their host.
+ * Brings to an end, again and again, what nobody works on any more: operations of a control plane that has died, and
+ * our own that could not reach their host.
  */
 export function startSettler(parts: SettlerParts): AsyncDisposable {
   const controller = new AbortController();
@@ -46,28 +44,10 @@ async function settleOnHost(hostId: string | null, rows: CapsuleRow[], parts: Se
   const logger = parts.logger.child({ host: hostId });
   try {
     const answer = hostId === null ? () => undefined : await askHost(await parts.hosts.get(hostId));
-    for (const row of rows) {
-      const observed = answer(row.id);
-      if (observed === "unclear") continue;
-      await settle(row, observed, { ...parts, logger: logger.child({ capsule: row.id }) });
-    }
+    const ofHost = { ...parts, logger };
+    await Promise.all(rows.map((row) => settleAbandonedRow(row, answer(row.id), ofHost)));
   } catch (error) {
     if (!(error instanceof WrennError)) throw error;
     logger.warn({ code: error.code, reason: error.message }, "abandoned capsules wait for their host");
   }
-}
-
-async function settle(row: CapsuleRow, observed: Observed | undefined, parts: SettlerParts): Promise<void> {
-  const { store, hosts, operations, logger } = parts;
-  if (operations.has(row.id)) return;
-  if (row.state === "stopping") {
-    await operations.run(row.id, () => finishStop(row, hosts, store, logger));
-    return;
-  }
-  if (observed?.state === "starting") return; // the host is still at it
-  const moved =
-    observed?.state === "running"
-      ? await noteRunning(row, observed, store)
-      : await store.move(row, "error", { reason: observed?.reason ?? "interrupted" });
-  if (moved) logger.warn({ state: moved.state }, "settled an interrupted create");
 }
