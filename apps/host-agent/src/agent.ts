@@ -1,5 +1,6 @@
 import { realpath } from "node:fs/promises";
 import { type Lifetime, type Logger, lockDirectory } from "@wrenn/daemon";
+import { heldBy } from "./capsules/held.ts";
 import type { HostParts } from "./capsules/host-parts.ts";
 import { reapOrphans } from "./capsules/reap.ts";
 import { recoverCapsules } from "./capsules/recover.ts";
@@ -17,7 +18,7 @@ import { ChangeLog } from "./reports/change-log.ts";
 import { nextEpoch } from "./reports/epoch.ts";
 import type { Reporter } from "./reports/reporter.ts";
 import { serve } from "./server.ts";
-import { BootSnapshots } from "./templates/boot-snapshots.ts";
+import { openStores } from "./snapshots/open-stores.ts";
 import { TemplateStore } from "./templates/template-store.ts";
 import { openVmm } from "./vmm/open-vmm.ts";
 
@@ -59,11 +60,12 @@ export async function runAgent(
 
   const metrics = new AgentMetrics();
   const changes = new ChangeLog(await nextEpoch(layout.epoch, logger));
-  const parts: HostParts = { layout, vmm, slots, journal, changes, metrics, logger, signal };
   const templates = new TemplateStore(layout.images);
-  const snapshots = new BootSnapshots({ ...parts, templates });
+  const made = { layout, vmm, slots, metrics, logger, signal };
+  const { boots, ...stores } = await openStores({ ...made, templates }, heldBy(contents), stack);
+  const parts: HostParts = { ...made, ...stores, journal, changes };
   const recovered = await recoverCapsules(contents, parts);
-  const capsules = stack.use(new CapsuleService({ ...parts, snapshots }, recovered));
+  const capsules = stack.use(new CapsuleService({ ...parts, boots }, recovered));
   const epoch = String(changes.epoch);
   const server = stack.use(await serve(config.listen, { capsules, templates, vmm, epoch, metrics, logger }));
   const linked = { config, layout, registration, server, changes, metrics, logger };

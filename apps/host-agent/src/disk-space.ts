@@ -13,6 +13,7 @@ export async function checkDiskSpace(dir: string, neededMib: number): Promise<vo
   const { bavail, bsize } = await statfs(dir);
   const freeMib = Math.floor((bavail * bsize) / mebibyte);
   if (freeMib >= neededMib) return;
-  const sentence = `${dir} has ${freeMib} MiB free, ${neededMib} MiB are needed; free some space`;
+  const missingMib = neededMib - freeMib;
+  const sentence = `${dir} has ${freeMib} MiB free, ${neededMib} MiB are needed: ${missingMib} MiB are missing; free some space`;
   throw new WrennError("host_disk_full", sentence);
 }

@@ -1,9 +1,11 @@
 import type { Logger } from "@wrenn/daemon";
 import type { Journal } from "../journal/journal.ts";
+import type { LayerStore } from "../layers/layer-store.ts";
 import type { Layout } from "../layout.ts";
 import type { AgentMetrics } from "../metrics/metrics.ts";
 import type { SlotPool } from "../network/slot-pool.ts";
 import type { ChangeLog } from "../reports/change-log.ts";
+import type { SnapshotStore } from "../snapshots/snapshot-store.ts";
 import type { Vmm } from "../vmm/vmm.ts";
 
 /** What capsules are made of and noted in, on this host. */
@@ -12,6 +14,8 @@ export interface HostParts {
   readonly vmm: Vmm;
   /** Absent when the driver brings a network of its own. */
   readonly slots: SlotPool | undefined;
+  readonly layers: LayerStore;
+  readonly snapshots: SnapshotStore;
   readonly journal: Journal;
   readonly changes: ChangeLog;
   readonly metrics: AgentMetrics;

@@ -2,16 +2,15 @@ import { readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isTemporary, type Logger } from "@wrenn/daemon";
 import type { JournalContents } from "../journal/journal.ts";
-import type { CapsuleRecord } from "../journal/record.ts";
 import type { Layout } from "../layout.ts";
 import { endPasst } from "../network/passt.ts";
 import { findProcesses } from "../processes/find.ts";
 import { endProcess } from "../processes/identity.ts";
-import { readManifest } from "../templates/boot-manifest.ts";
 
 /**
- * Removes what no capsule owns: machines, run directories, snapshots that were never committed, and disk layers that
- * nothing refers to. While the journal of a capsule cannot be read, anything might be that capsule's, so all of it stays.
+ * Removes what no capsule owns: machines, run directories, and files that were being replaced. While the journal of a
+ * capsule cannot be read, anything might be that capsule's, so all of it stays. Snapshots and disk layers are for their
+ * stores, which know who holds what.
  */
 export async function reapOrphans(
   layout: Layout,
@@ -24,8 +23,6 @@ export async function reapOrphans(
   }
   await reapTemporaries(layout);
   await reapRunDirs(layout, new Set(records.map(({ id }) => id)), logger);
-  await reapPartialSnapshots(layout);
-  await reapLayers(layout, records, logger);
 }
 
 /** Files that were being replaced when an earlier life of this agent ended; others keep files beside them. */
@@ -52,26 +49,6 @@ async function reapRunDirs(layout: Layout, owners: ReadonlySet<string>, logger: 
     }
     await endPasst(dir);
     await removeTree(dir);
-  }
-}
-
-async function reapPartialSnapshots(layout: Layout): Promise<void> {
-  for (const name of await readdir(layout.snapshots)) {
-    if (name.includes(".partial-")) await removeTree(join(layout.snapshots, name));
-  }
-}
-
-async function reapLayers(layout: Layout, records: readonly CapsuleRecord[], logger: Logger): Promise<void> {
-  const kept = new Set(records.flatMap(({ diskPath }) => diskPath ?? []));
-  for (const name of await readdir(layout.snapshots)) {
-    const manifest = await readManifest(join(layout.snapshots, name));
-    for (const { path } of manifest?.diskLayers ?? []) kept.add(path);
-  }
-  for (const name of await readdir(layout.layers)) {
-    const path = join(layout.layers, name);
-    if (kept.has(path)) continue;
-    logger.warn({ layer: name }, "removing a disk layer that nothing refers to");
-    await removeTree(path);
   }
 }
 

@@ -9,6 +9,7 @@ import { findProcesses } from "../processes/find.ts";
 import { endProcess } from "../processes/identity.ts";
 import type { Machine } from "../vmm/vmm.ts";
 import { Capsule } from "./capsule.ts";
+import { holderOf } from "./held.ts";
 import { Holdings } from "./holdings.ts";
 import type { HostParts } from "./host-parts.ts";
 
@@ -77,12 +78,12 @@ async function adoptMachine(record: CapsuleRecord, parts: HostParts): Promise<Ma
 
 /** Everything that a journal says may be there, and how it is let go of. */
 function holdRecorded(record: CapsuleRecord, parts: HostParts): Holdings {
-  const { layout, slots } = parts;
+  const { layout, layers, slots } = parts;
   const { diskPath, slotIndex } = record;
   const runDir = join(layout.machines, record.id);
   const holdings = new Holdings(record.id, parts.journal);
   if (record.runDir) holdings.keep("run_dir", () => rm(runDir, { recursive: true, force: true }));
-  if (diskPath) holdings.keep("disk", () => rm(diskPath, { force: true }));
+  if (diskPath) holdings.keep("disk", () => layers.release(diskPath, holderOf(record.id)));
   if (slots && slotIndex !== undefined) holdings.keep("slot", () => slots.release(slotOf(slotIndex)));
   if (record.machine) holdings.keep("machine", () => endMachine(record, runDir));
   return holdings;

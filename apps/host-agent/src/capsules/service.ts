@@ -3,10 +3,9 @@ import type { BootSnapshots } from "../templates/boot-snapshots.ts";
 import { Capsule, type CapsuleRequest } from "./capsule.ts";
 import type { HostParts } from "./host-parts.ts";
 import { startCapsule } from "./start-capsule.ts";
-import { versionsOf } from "./versions.ts";
 
 export interface CapsuleServiceOptions extends HostParts {
-  readonly snapshots: BootSnapshots;
+  readonly boots: BootSnapshots;
 }
 
 /** What ends a capsule, and whose command it is. */
@@ -99,14 +98,14 @@ export class CapsuleService implements AsyncDisposable {
     const logger = this.#loggerOf(capsule);
     const started = performance.now();
     try {
-      const snapshot = await this.#options.snapshots.get(request.template, request.size);
-      const resources = await startCapsule(request, snapshot, { ...this.#options, logger });
+      const source = await this.#options.boots.get(request.template, request.size);
+      const resources = await startCapsule(request, source, { ...this.#options, logger });
       await using undo = new AsyncDisposableStack();
       undo.use(resources.holdings);
       if (capsule.state !== "starting") {
         throw new WrennError("conflict", `capsule ${request.id} was destroyed while it started`);
       }
-      capsule.run(versionsOf(snapshot.manifest), resources);
+      capsule.run(source.versions, resources);
       undo.move();
       const createMs = Math.round(performance.now() - started);
       logger.info({ createMs, pid: resources.running.machine.process.pid }, "capsule runs");

@@ -10,10 +10,11 @@ import { type Layout, layoutOf, makeDirectories } from "../layout.ts";
 import { AgentMetrics } from "../metrics/metrics.ts";
 import { endProcess, isRunning } from "../processes/identity.ts";
 import { ChangeLog } from "../reports/change-log.ts";
-import { BootSnapshots } from "../templates/boot-snapshots.ts";
+import { openStores } from "../snapshots/open-stores.ts";
 import { TemplateStore } from "../templates/template-store.ts";
 import { SimulatedDriver } from "../vmm/simulated/simulated-driver.ts";
 import type { CapsuleRequest } from "./capsule.ts";
+import { heldBy } from "./held.ts";
 import type { HostParts } from "./host-parts.ts";
 import { reapOrphans } from "./reap.ts";
 import { recoverCapsules } from "./recover.ts";
@@ -21,7 +22,7 @@ import { CapsuleService } from "./service.ts";
 
 let stack: AsyncDisposableStack;
 let layout: Layout;
-let parts: HostParts;
+let parts: Omit<HostParts, "layers" | "snapshots">;
 let capsules: CapsuleService;
 
 beforeEach(async () => {
@@ -47,9 +48,11 @@ afterEach(() => stack.disposeAsync());
 
 /** A service as an agent starts it: with what an earlier life of it left. */
 async function open(): Promise<CapsuleService> {
-  const recovered = await recoverCapsules(await parts.journal.load(), parts);
-  const snapshots = new BootSnapshots({ ...parts, templates: new TemplateStore(layout.images) });
-  return new CapsuleService({ ...parts, snapshots }, recovered);
+  const contents = await parts.journal.load();
+  const templates = new TemplateStore(layout.images);
+  const stores = await openStores({ ...parts, templates }, heldBy(contents), stack);
+  const all = { ...parts, ...stores };
+  return new CapsuleService(all, await recoverCapsules(contents, all));
 }
 
 /** The agent ends and starts again. */
@@ -231,6 +234,7 @@ describe("a journal", () => {
     await capsules.destroy(id, "op", 1);
     expect(await isRunning(identity)).toBe(false);
     await reapOrphans(layout, await parts.journal.load(), parts.logger);
+    await restart();
     expect(await leftovers()).toEqual([]);
   });
 });

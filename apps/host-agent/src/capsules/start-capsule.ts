@@ -1,15 +1,16 @@
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { newId, WrennError } from "@wrenn/contracts";
+import { WrennError } from "@wrenn/contracts";
 import { checkDiskSpace } from "../disk-space.ts";
 import { GuestAgent, type GuestIdentity } from "../guest/guest-agent.ts";
 import { newIdentity } from "../guest/identity.ts";
 import { waitForGuest } from "../guest/wait-for-guest.ts";
 import type { NetworkSlot } from "../network/slot.ts";
-import type { BootSnapshot } from "../templates/boot-snapshots.ts";
+import type { RestoreSource } from "../snapshots/restore-source.ts";
 import type { Machine, RestoreSpec } from "../vmm/vmm.ts";
 import type { CapsuleRequest, CapsuleResources } from "./capsule.ts";
+import { holderOf } from "./held.ts";
 import { Holdings } from "./holdings.ts";
 import type { HostParts } from "./host-parts.ts";
 
@@ -22,15 +23,15 @@ const claimTimeoutMs = 30_000;
 /** Restores a machine and makes it a computer of its own. On failure nothing of it is left. */
 export async function startCapsule(
   request: CapsuleRequest,
-  snapshot: BootSnapshot,
+  source: RestoreSource,
   parts: HostParts,
 ): Promise<Required<CapsuleResources>> {
   await checkDiskSpace(parts.layout.root, diskReserveMib);
   await using undo = new AsyncDisposableStack();
   const holdings = undo.use(new Holdings(request.id, parts.journal));
-  const spec = await prepare(request, snapshot, holdings, parts);
+  const spec = await prepare(request, source, holdings, parts);
   const machine = await startMachine(spec, holdings, parts);
-  const guest = holdings.use(new GuestAgent(machine.guestUrl, snapshot.bootToken));
+  const guest = holdings.use(new GuestAgent(machine.guestUrl, source.token));
   const accessToken = randomBytes(32).toString("hex");
   parts.journal.write(request.id, { step: "claim", accessToken });
   await claim(machine, guest, newIdentity(machine, "clone", request.id, accessToken), parts);
@@ -41,23 +42,24 @@ export async function startCapsule(
 /** Everything that a machine needs before it is started. */
 async function prepare(
   { id, size }: CapsuleRequest,
-  snapshot: BootSnapshot,
+  source: RestoreSource,
   holdings: Holdings,
-  { layout, slots, signal }: HostParts,
+  { layout, layers, slots, signal }: HostParts,
 ): Promise<RestoreSpec> {
   const runDir = join(layout.machines, id);
   holdings.hold({ step: "run_dir" }, "run_dir", () => rm(runDir, { recursive: true, force: true }));
   await mkdir(runDir, { mode: 0o700 });
-  const diskPath = join(layout.layers, `${newId("disk")}.qcow2`);
-  holdings.hold({ step: "disk", path: diskPath }, "disk", () => rm(diskPath, { force: true }));
+  const diskPath = layers.newPath();
+  layers.hold(diskPath, holderOf(id));
+  holdings.hold({ step: "disk", path: diskPath }, "disk", () => layers.release(diskPath, holderOf(id)));
   let slot: NetworkSlot | undefined;
   if (slots) {
     const taken = await slots.acquire(signal);
     holdings.hold({ step: "slot", index: taken.index }, "slot", () => slots.release(taken));
     slot = taken;
   }
-  const tokenSha256 = createHash("sha256").update(snapshot.bootToken).digest("hex");
-  return { id, runDir, diskPath, size, slot, tokenSha256, snapshot: snapshot.machine };
+  const tokenSha256 = createHash("sha256").update(source.token).digest("hex");
+  return { id, runDir, diskPath, size, slot, tokenSha256, snapshot: source.machine };
 }
 
 async function startMachine(spec: RestoreSpec, holdings: Holdings, parts: HostParts): Promise<Machine> {

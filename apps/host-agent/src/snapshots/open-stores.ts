@@ -1,0 +1,43 @@
+import type { Logger } from "@wrenn/daemon";
+import type { Held } from "../capsules/held.ts";
+import { LayerStore } from "../layers/layer-store.ts";
+import type { AgentMetrics } from "../metrics/metrics.ts";
+import { BootSnapshots } from "../templates/boot-snapshots.ts";
+import type { BootOptions } from "../templates/make-boot-snapshot.ts";
+import type { TemplateStore } from "../templates/template-store.ts";
+import { processorOf } from "./processor.ts";
+import { SnapshotStore } from "./snapshot-store.ts";
+
+export interface StoresOptions extends BootOptions {
+  readonly templates: TemplateStore;
+  readonly metrics: AgentMetrics;
+  readonly logger: Logger;
+}
+
+/** What capsules are made of on this host's disk. */
+export interface Stores {
+  readonly layers: LayerStore;
+  readonly boots: BootSnapshots;
+  readonly snapshots: SnapshotStore;
+}
+
+/**
+ * Finds disk layers and snapshots, and who needs them; what nobody does is removed.
+ *
+ * @param stack owns the work that goes on in the background.
+ */
+export async function openStores(
+  options: StoresOptions,
+  held: Held,
+  stack: AsyncDisposableStack,
+): Promise<Stores> {
+  const { layout, vmm, logger } = options;
+  const { keepAll } = held;
+  const cpu = await processorOf(vmm.name);
+  const layers = LayerStore.open(layout.layers, held.layers);
+  const boots = new BootSnapshots({ ...options, cpu, layers });
+  const store = { layout, vmm, cpu, layers, boots, held: held.snapshots, keepAll, logger };
+  const snapshots = stack.use(await SnapshotStore.open(store));
+  if (keepAll === undefined) await layers.reap(logger);
+  return { layers, boots, snapshots };
+}
