@@ -1,11 +1,11 @@
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type Logger, syncDirectory } from "@wrenn/daemon";
+import { WrennError } from "@wrenn/contracts";
+import type { Logger } from "@wrenn/daemon";
 import { abortable } from "../abortable.ts";
 import { savedParts } from "../vmm/frozen.ts";
 import { mergeMemory } from "../vmm/memory/merge.ts";
+import { type MergedPaths, syncImage } from "../vmm/memory/merged-image.ts";
 import { exists } from "./files.ts";
-import { snapshotParts } from "./parts.ts";
 
 /** A snapshot as far as its memory goes. */
 export interface SnapshotMemory {
@@ -23,7 +23,10 @@ export interface MemoryImagesOptions {
 }
 
 interface Work {
-  readonly done: Promise<void>;
+  /** There is a whole image, good as long as this host does not lose power. */
+  readonly merged: Promise<void>;
+  /** It is on the disk, and the diff is not needed any more. */
+  readonly durable: Promise<void>;
   readonly controller: AbortController;
 }
 
@@ -43,21 +46,26 @@ export class MemoryImages implements AsyncDisposable {
 
   /** Begins to make the image of a snapshot, for nobody in particular. */
   begin(id: string): void {
-    this.#work(id).catch((err: unknown) => {
+    this.#work(id).durable.catch((err: unknown) => {
       if (!this.#ended) this.#options.logger.error({ err, snapshot: id }, "a memory image cannot be made");
     });
   }
 
   /** Waits until a snapshot has its whole image. @throws {WrennError} `snapshot_corrupt`, `host_disk_full`. */
   async complete(id: string, signal: AbortSignal): Promise<void> {
-    await abortable(this.#work(id), signal);
+    await abortable(this.#work(id).merged, signal);
+  }
+
+  /** As {@link complete}, and until the image is on the disk and needs nothing else. */
+  async settle(id: string, signal: AbortSignal): Promise<void> {
+    await abortable(this.#work(id).durable, signal);
   }
 
   /** Ends the work for a snapshot that goes away. */
   async cancel(id: string): Promise<void> {
     const work = this.#working.get(id);
-    work?.controller.abort(new Error(`snapshot ${id} is removed`));
-    await work?.done.catch(() => {});
+    work?.controller.abort(new Error(`snapshot ${id} is not needed`));
+    await work?.durable.catch(() => {});
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -65,30 +73,44 @@ export class MemoryImages implements AsyncDisposable {
     await Promise.all([...this.#working.keys()].map((id) => this.cancel(id)));
   }
 
-  #work(id: string): Promise<void> {
+  #work(id: string): Work {
     const present = this.#working.get(id);
-    if (present) return present.done;
-    if (this.#ended) return Promise.reject(new Error("the agent is ending"));
+    if (present) return present;
     const controller = new AbortController();
-    const done = this.#make(id, controller.signal).finally(() => this.#working.delete(id));
-    this.#working.set(id, { done, controller });
-    return done;
+    if (this.#ended) controller.abort(new Error("the agent is ending"));
+    const merged = this.#merge(id, controller.signal);
+    const durable = merged.then(() => this.#sync(id)).finally(() => this.#working.delete(id));
+    // Whoever waits for it is told.
+    durable.catch(() => {});
+    const work = { merged, durable, controller };
+    this.#working.set(id, work);
+    return work;
   }
 
-  async #make(id: string, signal: AbortSignal): Promise<void> {
+  async #merge(id: string, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
     const memory = this.#options.find(id);
     if (memory?.base === undefined) return;
     const { dir, base } = memory;
-    const diffPath = join(dir, savedParts.memoryDiff);
-    if (!(await exists(diffPath))) return;
+    const paths = pathsIn(dir);
+    if (!(await exists(paths.diffPath))) return;
     const baseDir = this.#options.find(base)?.dir;
-    if (baseDir === undefined) throw new Error(`snapshot ${id} is a diff of ${base}, which is not there`);
+    if (baseDir === undefined) {
+      throw new WrennError("snapshot_corrupt", `${paths.diffPath} is a diff of ${base}, which is missing`);
+    }
     await this.complete(base, signal);
-    const targetPath = join(dir, snapshotParts.memory);
-    const basePath = join(baseDir, snapshotParts.memory);
-    await mergeMemory({ basePath, baseId: base, diffPath, targetPath }, signal);
-    await rm(diffPath);
-    await syncDirectory(dir);
+    const basePath = pathsIn(baseDir).targetPath;
+    await mergeMemory({ ...paths, basePath, baseId: base }, signal);
+  }
+
+  async #sync(id: string): Promise<void> {
+    const memory = this.#options.find(id);
+    if (memory?.base === undefined) return;
+    await syncImage(pathsIn(memory.dir));
     this.#options.completed(id);
   }
+}
+
+function pathsIn(dir: string): MergedPaths {
+  return { targetPath: join(dir, savedParts.memory), diffPath: join(dir, savedParts.memoryDiff) };
 }

@@ -14,7 +14,7 @@ import type { RestoreSource } from "./restore-source.ts";
 export async function openSource(dir: string, manifest: SnapshotManifest): Promise<RestoreSource> {
   const { id, template, vcpus, memoryMib, diskBytes, versions, restoreEpoch } = manifest;
   const { memoryBytes, deviceStateSha256, diskLayers } = manifest;
-  const memoryPath = join(dir, snapshotParts.memory);
+  const memoryPath = join(dir, savedParts.memory);
   const deviceStatePath = join(dir, savedParts.deviceState);
   const bytes = await sizeOf(memoryPath);
   if (bytes !== memoryBytes) throw corrupt(`${memoryPath} has ${bytes} bytes, not ${memoryBytes}`);

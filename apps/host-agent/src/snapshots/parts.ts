@@ -1,8 +1,6 @@
 /** Names of what a snapshot's directory holds, beside what a save of a machine makes there. */
 export const snapshotParts = {
   manifest: "manifest.json",
-  /** The whole memory. Of a diff and its base it can be made at any time. */
-  memory: "memory",
   /** What opens the guest agent in the memory; 0600. */
   token: "token",
   /** There when a template has been deleted and something still stands on it. */

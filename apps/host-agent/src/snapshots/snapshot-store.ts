@@ -59,6 +59,7 @@ export class SnapshotStore implements AsyncDisposable {
   readonly #holders = new Holders();
   readonly #removing = new Set<Promise<void>>();
   readonly #images: MemoryImages;
+  readonly #ending = new AbortController();
 
   private constructor(options: SnapshotStoreOptions) {
     this.#options = options;
@@ -107,7 +108,7 @@ export class SnapshotStore implements AsyncDisposable {
   async sizeBytes(id: string): Promise<number> {
     const stored = this.#stored.get(id);
     if (!stored) return 0;
-    const files = [snapshotParts.memory, savedParts.memoryDiff, savedParts.deviceState];
+    const files = [savedParts.memory, savedParts.memoryDiff, savedParts.deviceState];
     const own = (stored.manifest?.diskLayers ?? []).filter(
       ({ path }) => [...this.#options.layers.holders(path)].join() === ownerOf(id),
     );
@@ -159,11 +160,11 @@ export class SnapshotStore implements AsyncDisposable {
     const as = ownerOf(newSnapshotId);
     this.hold(id, as);
     try {
-      await this.#images.complete(id, AbortSignal.any([]));
+      await this.#images.settle(id, this.#ending.signal);
       const { base: _, ...manifest } = this.manifest(id);
       await using draft = await this.begin(newSnapshotId);
       const from = this.#dirOf(id);
-      for (const name of [snapshotParts.memory, savedParts.deviceState]) {
+      for (const name of [savedParts.memory, savedParts.deviceState]) {
         if (await exists(join(from, name))) await link(join(from, name), join(draft.dir, name));
       }
       const token = await readFile(join(from, snapshotParts.token), "utf8");
@@ -188,6 +189,7 @@ export class SnapshotStore implements AsyncDisposable {
 
   /** Ends what is under way, which the next life of the agent does again, and waits for removals. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending.abort(new WrennError("shutting_down", "the agent is ending"));
     await this.#images[Symbol.asyncDispose]();
     await Promise.all(this.#removing);
   }
@@ -246,7 +248,7 @@ export class SnapshotStore implements AsyncDisposable {
     const { source, ownLayers, size, holder: _, token: __, ...said } = facts;
     const isDiff = await exists(join(draft.dir, savedParts.memoryDiff));
     const memoryDir = isDiff ? this.#dirOf(source) : draft.dir;
-    const { size: memoryBytes } = await stat(join(memoryDir, snapshotParts.memory));
+    const { size: memoryBytes } = await stat(join(memoryDir, savedParts.memory));
     const { vmm, cpu, boots } = this.#options;
     const below = BootSnapshots.isOne(source) ? (await boots.byId(source)).machine : this.manifest(source);
     const own = ownLayers.map((path) => ({ path, format: "qcow2" as const }));

@@ -4,10 +4,10 @@ import { Journal, type JournalObserver } from "../../journal/journal.ts";
 import { layoutOf, makeDirectories } from "../../layout.ts";
 import { AgentMetrics } from "../../metrics/metrics.ts";
 import { ChangeLog } from "../../reports/change-log.ts";
-import { BootSnapshots } from "../../templates/boot-snapshots.ts";
+import { openStores } from "../../snapshots/open-stores.ts";
 import { TemplateStore } from "../../templates/template-store.ts";
 import { SimulatedDriver } from "../../vmm/simulated/simulated-driver.ts";
-import type { HostParts } from "../host-parts.ts";
+import { heldBy } from "../held.ts";
 import { reapOrphans } from "../reap.ts";
 import { recoverCapsules } from "../recover.ts";
 import { CapsuleService } from "../service.ts";
@@ -18,6 +18,8 @@ import type { Answer, Call, Calls, Fault, Seen } from "./calls.ts";
  * this process. So it can be ended as a crash ends it, at any step.
  */
 let capsules: CapsuleService | undefined;
+/** Owns what the agent does in the background. */
+let stack = new AsyncDisposableStack();
 let fault: Fault | undefined;
 
 /** Ends this process at the step that the command under way names, counted from its first. */
@@ -34,15 +36,15 @@ async function open({ dir, envdBinary, epoch }: Parameters<Calls["open"]>[0]): P
   const journal = new Journal(layout.journal, logger, crash);
   const contents = await journal.load();
   await reapOrphans(layout, contents, logger);
-  const parts: HostParts = {
-    ...{ layout, journal, logger, slots: undefined, signal: new AbortController().signal },
+  const made = {
+    ...{ layout, logger, slots: undefined, signal: new AbortController().signal },
     vmm: new SimulatedDriver(envdBinary),
-    changes: new ChangeLog(epoch),
     metrics: new AgentMetrics(),
   };
-  const recovered = await recoverCapsules(contents, parts);
-  const snapshots = new BootSnapshots({ ...parts, templates: new TemplateStore(layout.images) });
-  capsules = new CapsuleService({ ...parts, snapshots }, recovered);
+  const templates = new TemplateStore(layout.images);
+  const stores = await openStores({ ...made, templates }, heldBy(contents), stack);
+  const parts = { ...made, ...stores, journal, changes: new ChangeLog(epoch) };
+  capsules = new CapsuleService(parts, await recoverCapsules(contents, parts));
 }
 
 function service(): CapsuleService {
@@ -63,6 +65,8 @@ const calls: Calls = {
   async close() {
     await capsules?.[Symbol.asyncDispose]();
     capsules = undefined;
+    await stack.disposeAsync();
+    stack = new AsyncDisposableStack();
   },
   async see() {
     return see();
