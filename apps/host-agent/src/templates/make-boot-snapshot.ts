@@ -96,7 +96,7 @@ async function bootSpec(
     slot,
     kernelPath: kernel.kernelPath,
     initramfsPath: kernel.initramfsPath,
-    rootfsPath: image.rootfsPath,
+    diskLayers: [{ path: image.rootfsPath, format: "raw" }],
     memoryPath: join(partial, parts.memory),
     deviceStatePath: join(partial, parts.deviceState),
     bootTokenSha256: createHash("sha256").update(bootToken).digest("hex"),
@@ -139,9 +139,6 @@ function manifestOf(subject: BootSubject, spec: BootSpec, vmm: Vmm, versions: Gu
     vmmVersion: vmm.version,
     ...subject.size,
     ...versions,
-    diskLayers: [
-      { path: spec.rootfsPath, format: "raw" },
-      { path: spec.diskPath, format: "qcow2" },
-    ],
+    diskLayers: [...spec.diskLayers, { path: spec.diskPath, format: "qcow2" }],
   };
 }

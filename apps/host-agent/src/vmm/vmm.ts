@@ -17,7 +17,7 @@ export interface Vmm {
    * layers are only read.
    */
   flatten(spec: FlattenSpec, signal: AbortSignal): Promise<void>;
-  /** Boots a kernel. The caller snapshots the machine and throws it away; nobody works in it. */
+  /** Boots a kernel on a disk of its own. The caller snapshots the machine and throws it away; nobody works in it. */
   boot(spec: BootSpec, signal: AbortSignal): Promise<Machine>;
   /**
    * Starts a machine from a snapshot with a disk of its own on top of the snapshot's. The snapshot may still be being
@@ -46,8 +46,8 @@ export interface MachineSpec {
 export interface BootSpec extends MachineSpec {
   readonly kernelPath: string;
   readonly initramfsPath: string;
-  /** Read-only ext4 image that the disk layer stands on. */
-  readonly rootfsPath: string;
+  /** The disk to boot from, lowest layer first: a raw ext4 image, and what a capsule has written above it, if one did. */
+  readonly diskLayers: readonly DiskLayer[];
   /** Files that are made to hold the guest's memory and, once it is saved, its devices. */
   readonly memoryPath: string;
   readonly deviceStatePath: string;

@@ -21,7 +21,7 @@ import { type Frozen, savedParts } from "../frozen.ts";
 import { mergeMemory } from "../memory/merge.ts";
 import { QemuDriver, qemuVersion } from "../qemu/qemu-driver.ts";
 import { SimulatedDriver } from "../simulated/simulated-driver.ts";
-import type { AdoptSpec, BootSpec, Machine, MachineSnapshot, MachineSpec, Vmm } from "../vmm.ts";
+import type { AdoptSpec, BootSpec, DiskLayer, Machine, MachineSnapshot, MachineSpec, Vmm } from "../vmm.ts";
 
 export type OpenVmm = (stack: AsyncDisposableStack, dir: string) => Promise<Vmm>;
 
@@ -136,15 +136,19 @@ export class Bench {
 
   /** Boots the template, runs a program in it, and stops it. */
   async boot(size: CapsuleSize): Promise<MachineSnapshot> {
-    const wrennDir = inject("imagesDir");
-    const kernel = await findKernel(join(wrennDir, "kernels"));
-    const image = await new TemplateStore(join(wrennDir, "images")).resolve("minimal");
+    const image = await new TemplateStore(join(inject("imagesDir"), "images")).resolve("minimal");
+    return await this.bootFrom("boot", [{ path: image.rootfsPath, format: "raw" }], size);
+  }
+
+  /** The same from any disk. */
+  async bootFrom(id: string, diskLayers: readonly DiskLayer[], size: CapsuleSize): Promise<MachineSnapshot> {
+    const kernel = await findKernel(join(inject("imagesDir"), "kernels"));
     const spec: BootSpec = {
-      ...(await this.spec("boot", size)),
+      ...(await this.spec(id, size)),
       ...kernel,
-      rootfsPath: image.rootfsPath,
-      memoryPath: join(this.dir, "memory"),
-      deviceStatePath: join(this.dir, "device-state"),
+      diskLayers,
+      memoryPath: join(this.dir, `${id}-memory`),
+      deviceStatePath: join(this.dir, `${id}-device-state`),
       bootTokenSha256: createHash("sha256").update(bootToken).digest("hex"),
     };
     const machine = this.#guests.use(await this.vmm.boot(spec, signal));
@@ -155,10 +159,7 @@ export class Bench {
     return {
       memoryPath: spec.memoryPath,
       deviceStatePath: spec.deviceStatePath,
-      diskLayers: [
-        { path: image.rootfsPath, format: "raw" },
-        { path: spec.diskPath, format: "qcow2" },
-      ],
+      diskLayers: [...diskLayers, { path: spec.diskPath, format: "qcow2" }],
     };
   }
 

@@ -33,6 +33,21 @@ describe.each(drivers)("the disk of a %s machine", (_name, open) => {
     expect(await digest(guest, guest.disk)).toBe(kept);
   });
 
+  test("can be booted from: the guest starts anew, with what it had written", async () => {
+    const guest = await at.bench.restore("ended", at.booted, size);
+    const kept = await fill(guest, guest.disk);
+    const lost = await fill(guest, guest.memory);
+    // As a machine is lost: nothing is saved, and what the guest has not written through is gone.
+    const own = guest.machine.ownLayers.map((path) => ({ path, format: "qcow2" as const }));
+    await guest.machine[Symbol.asyncDispose]();
+    const anew = await at.bench.bootFrom("anew", [...at.booted.diskLayers, ...own], size);
+    const again = await at.bench.restore("again", anew, size);
+    expect(await digest(again, again.disk)).toBe(kept);
+    expect(await digest(again, again.memory)).not.toBe(lost);
+    await fill(again, again.disk);
+    expect(await digest(await at.bench.restore("beside", anew, size), guest.disk)).toBe(kept);
+  });
+
   test("can be shortened while the machine runs, and is frozen again afterwards", async () => {
     const guest = await at.bench.restore("long", at.booted, size);
     const kept = await fill(guest, guest.disk);

@@ -67,10 +67,10 @@ test("a kernel that the machine's user cannot read is named with the cure", asyn
   await chmod(kernelPath, 0o600);
   const spec: BootSpec = {
     ...restoreSpec,
-    ...{ kernelPath, initramfsPath: join(dir, "initramfs"), rootfsPath: join(dir, "rootfs") },
+    ...{ kernelPath, initramfsPath: join(dir, "initramfs"), diskLayers: restoreSpec.snapshot.diskLayers },
     ...{ memoryPath: join(dir, "new-memory"), deviceStatePath: join(dir, "new-state"), bootTokenSha256: "" },
   };
-  await expect(openBootFiles(spec, undefined, join(dir, "console"))).rejects.toMatchObject({
+  await expect(openBootFiles(spec, 1024, undefined, join(dir, "console"))).rejects.toMatchObject({
     code: "image_corrupt",
     message: expect.stringContaining(`chmod a+r ${kernelPath}`),
   });

@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { WrennError } from "@wrenn/contracts";
 import { InheritedFiles } from "../../confinement/inherited-files.ts";
 import { checkDeviceState } from "../device-state.ts";
-import type { BootSpec, RestoreSpec } from "../vmm.ts";
+import type { BootSpec, DiskLayer, RestoreSpec } from "../vmm.ts";
 import { type CommandLineSpec, memoryFd, monitorFd, stateFd } from "./command-line.ts";
 import type { OpenLayer } from "./disk-nodes.ts";
 
@@ -23,11 +23,14 @@ const reserved = monitorFd - 2;
 
 /**
  * A boot makes its memory and device state.
+ *
+ * @param diskBytes size of the disk.
  * @param uid user of the machine. Linux opens `/proc/self/fd/N` anew, so until the snapshot is complete the memory
  *   belongs to it.
  */
 export async function openBootFiles(
   spec: BootSpec,
+  diskBytes: number,
   uid: number | undefined,
   consolePath: string,
 ): Promise<MachineFiles & { readonly boot: Omit<NonNullable<CommandLineSpec["boot"]>, "kernelArgs"> }> {
@@ -39,17 +42,15 @@ export async function openBootFiles(
   const memoryBytes = spec.size.memoryMib * 1024 * 1024;
   await memory.truncate(memoryBytes);
   if (uid !== undefined) await memory.chown(uid, uid);
-  const rootfs = await open(spec.rootfsPath, "r");
-  const base = { fd: files.add(rootfs), format: "raw" as const };
-  const own = await openOwnLayer(files, spec.diskPath);
+  const disk = await openDisk(files, spec.diskLayers, spec.diskPath);
   const boot = {
     kernelFd: await openForAll(files, spec.kernelPath),
     initramfsFd: await openForAll(files, spec.initramfsPath),
     consoleFd: await files.open(consolePath, "w", 0o600),
   };
-  const largestBytes = Math.max(memoryBytes, fullLayerBytes((await rootfs.stat()).size));
+  const largestBytes = Math.max(memoryBytes, fullLayerBytes(diskBytes));
   stack.move();
-  return { files, largestBytes, memory: { access: "shared" }, disk: [base, own], boot };
+  return { files, largestBytes, memory: { access: "shared" }, disk, boot };
 }
 
 /**
@@ -71,9 +72,7 @@ export async function openRestoreFiles(
   addAs(memoryFd, files, memory);
   await checkUnchanged(memory, state, snapshot.memoryPath);
   await seal(memory, readOnlyMemory);
-  const disk: OpenLayer[] = [];
-  for (const { path, format } of snapshot.diskLayers) disk.push({ fd: await files.open(path, "r"), format });
-  disk.push(await openOwnLayer(files, spec.diskPath));
+  const disk = await openDisk(files, snapshot.diskLayers, spec.diskPath);
   stack.move();
   return {
     files,
@@ -83,9 +82,16 @@ export async function openRestoreFiles(
   };
 }
 
-/** QEMU writes it, and reads it only once a freeze has made it a layer below another. */
-async function openOwnLayer(files: InheritedFiles, path: string): Promise<OpenLayer> {
-  return { fd: await files.open(path, "r+"), readFd: await files.open(path, "r"), format: "qcow2" };
+/** QEMU writes its own layer, and reads it by its own only once a freeze has made it a layer below another. */
+async function openDisk(
+  files: InheritedFiles,
+  layers: readonly DiskLayer[],
+  ownPath: string,
+): Promise<OpenLayer[]> {
+  const disk: OpenLayer[] = [];
+  for (const { path, format } of layers) disk.push({ fd: await files.open(path, "r"), format });
+  disk.push({ fd: await files.open(ownPath, "r+"), readFd: await files.open(ownPath, "r"), format: "qcow2" });
+  return disk;
 }
 
 /**

@@ -61,8 +61,10 @@ export class QemuDriver implements Vmm {
   }
 
   async boot(spec: BootSpec, signal: AbortSignal): Promise<Machine> {
-    await makeEmptyLayer(spec.diskPath, await diskBytesOf({ path: spec.rootfsPath, format: "raw" }));
-    const { boot, ...files } = await openBootFiles(spec, spec.slot?.uid, consolePath(spec.runDir));
+    const diskBytes = await diskBytesOf(topLayer(spec.diskLayers));
+    await makeEmptyLayer(spec.diskPath, diskBytes);
+    const console = consolePath(spec.runDir);
+    const { boot, ...files } = await openBootFiles(spec, diskBytes, spec.slot?.uid, console);
     await using _ = files.files;
     const line = { ...boot, kernelArgs: bootKernelArgs(this.#kernelArgs, spec.bootTokenSha256) };
     return await this.#launch(spec, files, line, bounded(signal));

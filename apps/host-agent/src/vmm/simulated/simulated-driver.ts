@@ -22,7 +22,7 @@ export class SimulatedDriver implements Vmm {
   async boot(spec: BootSpec, signal: AbortSignal): Promise<Machine> {
     await SimulatedParts.makeMemory(spec.memoryPath);
     await writeFile(spec.deviceStatePath, "", { mode: 0o600 });
-    await writeFile(spec.diskPath, "", { mode: 0o600 });
+    await this.#makeDisk(spec);
     const parts = await SimulatedParts.make(spec.runDir, spec.diskPath, spec.memoryPath);
     return await this.#launch(parts, spec.bootTokenSha256, signal);
   }
@@ -45,6 +45,13 @@ export class SimulatedDriver implements Vmm {
     const top = layers.at(-1);
     if (!top) throw new RangeError("there is nothing to flatten");
     await copyDisk(top.path, path);
+  }
+
+  /** What is raw is a real machine's file system, which is nothing to a guest agent on this host. */
+  async #makeDisk({ diskLayers, diskPath }: BootSpec): Promise<void> {
+    const top = topLayer(diskLayers);
+    if (top.format === "qcow2") await copyDisk(top.path, diskPath);
+    else await writeFile(diskPath, "", { mode: 0o600 });
   }
 
   async #launch(parts: SimulatedParts, tokenSha256: string, signal: AbortSignal): Promise<Machine> {
