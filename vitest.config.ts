@@ -42,6 +42,25 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: "integrity",
+          include: ["test/integrity/*.test.ts"],
+          globalSetup: "test/global-setup.ts",
+          ...withMachines,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "integrity-long",
+          include: ["test/integrity/long/*.test.ts"],
+          globalSetup: "test/global-setup.ts",
+          ...withMachines,
+          testTimeout: 1_200_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: "guest-agent",
           include: ["test/guest-agent/*.test.ts"],
           globalSetup: "test/guest-agent/support/global-setup.ts",
