@@ -97,7 +97,7 @@ describe("the description", () => {
         ...["listFiles", "readFile", "ready", "writeFile"],
         ...["createHost", "createRegistrationToken", "getHost", "listHosts", "removeHost"],
         ...["registerHost", "renewHostCertificate", "reportHost"],
-        ...["hibernateCapsule", "pauseCapsule", "resumeCapsule"],
+        ...["forkCapsule", "hibernateCapsule", "pauseCapsule", "resumeCapsule"],
       ].sort(),
     );
     expect(Object.keys(document.components.securitySchemes)).toEqual(["apiKey", "bearer", "hostToken"]);

@@ -37,18 +37,30 @@ export interface Commanded<Answer> {
   answer: Answer;
 }
 
-/**
- * Begins a command: from now on the row is in the state that it is in meanwhile, and belongs to this control plane.
- *
- * @throws {WrennError} `invalid_state` when its state does not allow it, `conflict` when somebody else was faster.
- */
-export async function beginCommand(
+/** Begins a command that needs nothing but its row: see {@link beginWith}. */
+export function beginCommand(
   row: CapsuleRow,
   operation: LifecycleOperation,
   store: CapsuleStore,
 ): Promise<CapsuleRow> {
+  const command = { generation: row.generation + 1n };
+  return beginWith(row, operation, store, () => store.move(row, stateDuring[operation], command));
+}
+
+/**
+ * Begins a command: from now on the row is in the state that it is in meanwhile, and belongs to this control plane.
+ *
+ * @param move moves the row, if nobody has commanded anything since it was seen.
+ * @throws {WrennError} `invalid_state` when its state does not allow it, `conflict` when somebody else was faster.
+ */
+export async function beginWith<Begun>(
+  row: CapsuleRow,
+  operation: LifecycleOperation,
+  store: CapsuleStore,
+  move: () => Promise<Begun | undefined>,
+): Promise<Begun> {
   checkAllowed(row, operation);
-  const begun = await store.move(row, stateDuring[operation], { generation: row.generation + 1n });
+  const begun = await move();
   if (begun) return begun;
   const [now] = await store.findMany([row.id]);
   if (now) checkAllowed(now, operation);

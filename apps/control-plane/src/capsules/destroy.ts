@@ -21,6 +21,15 @@ export async function commandStop(row: CapsuleRow, store: CapsuleStore): Promise
 }
 
 /**
+ * Ends a stopping capsule whose host is silent, without it. Should the host come back, it has what it should not have.
+ */
+export async function abandonStop(stopping: CapsuleRow, store: CapsuleStore, logger: Log): Promise<void> {
+  const stopped = await store.noteStopped(stopping, "host_unreachable");
+  const line = { capsule: stopping.id, host: stopping.host_id };
+  if (stopped) logger.warn(line, "capsule destroyed while its host is silent");
+}
+
+/**
  * Ends a stopping capsule on its host and notes it. Repeating it is fine.
  *
  * @param logger names the capsule.

@@ -3,6 +3,7 @@ import {
   CapsuleList,
   CapsuleParams,
   CreateCapsuleBody,
+  ForkCapsuleBody,
   ResumeCapsuleBody,
 } from "@wrenn/contracts/rest";
 import { Type } from "typebox";
@@ -128,5 +129,25 @@ export function capsuleRoutes(api: Api, capsules: CapsuleService): void {
       },
     },
     async ({ caller, params, log }) => toWire(await capsules.hibernate(caller.teamId, params.id, log)),
+  );
+
+  api.post(
+    "/v1/capsules/:id/fork",
+    {
+      schema: {
+        operationId: "forkCapsule",
+        tags,
+        summary: "Fork a capsule",
+        description:
+          "Makes copies of a running or paused one, from one snapshot of it: all of them, or none. It goes on as it was.",
+        params: CapsuleParams,
+        body: ForkCapsuleBody,
+        response: { 201: CapsuleList, ...errorResponses(400, 404, 409, 502) },
+      },
+    },
+    async ({ caller, params, body, log }, reply) => {
+      const copies = await capsules.fork(caller.teamId, params.id, body, log);
+      return reply.code(201).send(copies.map((row) => toWire(row)));
+    },
   );
 }

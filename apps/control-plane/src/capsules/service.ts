@@ -7,7 +7,7 @@ import {
   sizeProblem,
   WrennError,
 } from "@wrenn/contracts";
-import type { CreateCapsuleBody, ResumeCapsuleBody } from "@wrenn/contracts/rest";
+import type { CreateCapsuleBody, ForkCapsuleBody, ResumeCapsuleBody } from "@wrenn/contracts/rest";
 import type { CapsuleRow } from "../database/schema.ts";
 import type { Host } from "../hosts/host.ts";
 import type { Hosts } from "../hosts/hosts.ts";
@@ -16,7 +16,8 @@ import type { Metrics } from "../metrics/metrics.ts";
 import type { Activity } from "./activity.ts";
 import { hibernateCommand, pauseCommand } from "./commands.ts";
 import { createOnHost } from "./create.ts";
-import { commandStop, finishStop } from "./destroy.ts";
+import { abandonStop, commandStop, finishStop } from "./destroy.ts";
+import { forkCapsule } from "./fork.ts";
 import { commandCapsule } from "./lifecycle.ts";
 import { refuseVersionNames } from "./metadata.ts";
 import type { CapsuleOperations } from "./operations.ts";
@@ -76,7 +77,9 @@ export class CapsuleService {
     await metrics.operation("destroy", () =>
       operations.run(id, async () => {
         const stopping = await commandStop(row, store);
-        await finishStop(stopping, hosts, store, logger);
+        // Nobody is kept waiting for a host that may never come back.
+        if (row.host_silent && stopping.host_id !== null) await abandonStop(stopping, store, logger);
+        else await finishStop(stopping, hosts, store, logger);
       }),
     );
   }
@@ -94,6 +97,12 @@ export class CapsuleService {
   /** Moves a paused capsule to the archive. */
   async hibernate(teamId: string, id: string, logger: Log): Promise<CapsuleRow> {
     return commandCapsule(await this.get(teamId, id), hibernateCommand, this.#parts, logger);
+  }
+
+  /** Makes copies of a running or paused capsule. */
+  async fork(teamId: string, id: string, body: ForkCapsuleBody, logger: Log): Promise<CapsuleRow[]> {
+    refuseVersionNames(body.metadata);
+    return forkCapsule(await this.get(teamId, id), body, this.#parts, logger);
   }
 
   /** Lets work reach a running capsule; see {@link CapsuleUse.use}. */

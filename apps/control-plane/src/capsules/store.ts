@@ -127,6 +127,38 @@ export class CapsuleStore {
       .executeTakeFirst();
   }
 
+  /**
+   * Begins a fork: moves a capsule as {@link CapsuleStore.move} does, and makes the rows of its copies, which start on
+   * its host; all of that or nothing.
+   */
+  async fork(
+    seen: SeenCapsule,
+    copies: readonly NewCapsule[],
+  ): Promise<{ capsule: CapsuleRow; copies: CapsuleRow[] } | undefined> {
+    return this.#db.transaction().execute(async (transaction) => {
+      const store = new CapsuleStore(transaction, this.#replica);
+      const capsule = await store.move(seen, "snapshotting", { generation: seen.generation + 1n });
+      if (!capsule || capsule.host_id === null) return undefined;
+      const made: CapsuleRow[] = [];
+      for (const copy of copies) {
+        const pending = await store.insert(copy);
+        made.push((await store.move(pending, "starting", { hostId: capsule.host_id })) ?? pending);
+      }
+      return { capsule, copies: made };
+    });
+  }
+
+  /** Copies of a capsule that are being made. */
+  async startingCopiesOf(id: string): Promise<CapsuleRow[]> {
+    return this.#db
+      .selectFrom("capsules")
+      .selectAll()
+      .where("forked_from", "=", id)
+      .where("state", "=", "starting")
+      .orderBy("id")
+      .execute();
+  }
+
   async find(teamId: string, id: string): Promise<PlacedCapsule | undefined> {
     return this.#placed()
       .where("capsules.id", "=", id)
@@ -227,6 +259,26 @@ export class CapsuleStore {
       .set({ state: "stopped", reason, detail: null, operated_by: null, updated_at: sql`now()` })
       .where("id", "=", seen.id)
       .where("state", "<>", "stopped")
+      .where("generation", "=", seen.generation)
+      .returningAll()
+      .executeTakeFirst();
+  }
+
+  /**
+   * Ends the row of a capsule that has not come to be. Whoever asked for one finds the reason on it; copies of another
+   * were never told of, and are in no list.
+   */
+  async noteFailedCreate(seen: SeenCapsule, reason: string): Promise<CapsuleRow | undefined> {
+    return this.#db
+      .updateTable("capsules")
+      .set({
+        state: sql<CapsuleState>`case when forked_from is null then 'error' else 'stopped' end`,
+        reason,
+        operated_by: null,
+        updated_at: sql`now()`,
+      })
+      .where("id", "=", seen.id)
+      .where("state", "in", ["pending", "starting"])
       .where("generation", "=", seen.generation)
       .returningAll()
       .executeTakeFirst();

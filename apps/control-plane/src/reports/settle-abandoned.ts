@@ -3,10 +3,11 @@ import type { CapsuleAnswer } from "@wrenn/contracts/host";
 import { type Command, finishCommand } from "../capsules/command.ts";
 import { hibernateCommand, pauseCommand, resumeCommand } from "../capsules/commands.ts";
 import { finishStop } from "../capsules/destroy.ts";
+import { finishFork } from "../capsules/fork.ts";
 import type { CapsuleRow } from "../database/schema.ts";
 import type { Answered } from "./ask.ts";
 import type { Observed } from "./observed.ts";
-import { failCreate, settleAnswered } from "./settle.ts";
+import { settleAnswered } from "./settle.ts";
 import type { SettlerParts } from "./settler.ts";
 
 /**
@@ -40,7 +41,7 @@ async function settleCreate(
   if (observed && isTransitional(observed.state)) return;
   const failed = observed === undefined || observed.state === "error" || observed.state === "stopped";
   if (!failed) return settleAnswered(row, observed, parts);
-  const moved = await failCreate(row, observed?.reason ?? "interrupted", parts.store);
+  const moved = await parts.store.noteFailedCreate(row, observed?.reason ?? "interrupted");
   if (moved) parts.logger.warn({ state: moved.state, reason: moved.reason }, "settled an interrupted create");
 }
 
@@ -50,18 +51,34 @@ async function settleCommand(
   parts: SettlerParts,
 ): Promise<void> {
   if (observed && isTransitional(observed.state)) return;
-  const command = observed && observed.generation < row.generation ? commandOf(row, observed) : undefined;
-  if (!command) return settleAnswered(row, observed, parts);
-  parts.logger.warn({ kind: command.operation }, "giving an interrupted command again");
+  const finish = observed && (await finishOf(row, observed, parts));
+  if (!finish) return settleAnswered(row, observed, parts);
+  parts.logger.warn({ state: row.state }, "giving an interrupted command again");
   try {
-    await parts.operations.run(row.id, () => finishCommand(row, command, parts, parts.logger));
+    await finish();
   } catch (error) {
     // Its row says how it ended, and the log has why. Nobody waits for an answer.
     if (!(error instanceof WrennError)) throw error;
   }
 }
 
-/** The command that a row says is under way; undefined for one that left nothing that could be given again. */
+/** How to give the command of a row again; undefined when the host has said already what became of it. */
+async function finishOf(
+  row: CapsuleRow,
+  observed: Observed,
+  parts: SettlerParts,
+): Promise<(() => Promise<unknown>) | undefined> {
+  const { store, operations, logger } = parts;
+  if (row.state === "snapshotting") {
+    const copies = await store.startingCopiesOf(row.id);
+    if (copies.length === 0) return undefined;
+    const ids = [row.id, ...copies.map(({ id }) => id)];
+    return () => operations.run(ids, () => finishFork({ capsule: row, copies }, parts, logger));
+  }
+  const command = observed.generation < row.generation ? commandOf(row, observed) : undefined;
+  return command && (() => operations.run(row.id, () => finishCommand(row, command, parts, logger)));
+}
+
 function commandOf(row: CapsuleRow, observed: Observed): Command<CapsuleAnswer> | undefined {
   if (row.state === "pausing") return pauseCommand;
   if (row.state === "hibernating") return hibernateCommand;

@@ -81,25 +81,13 @@ async function settleStarting(row: CapsuleRow, observed: Observed, parts: RowPar
   if (observed.state !== "error" && observed.state !== "stopped") return settle(row, observed, parts);
   // Then it is created on another host, by whoever began it.
   if (observed.reason === "host_full") return;
-  await failCreate(row, observed.reason ?? "interrupted", parts.store);
+  await parts.store.noteFailedCreate(row, observed.reason ?? "interrupted");
 }
 
 async function settleStopping(row: CapsuleRow, observed: Observed, { store }: RowParts): Promise<void> {
   if (observed.state === "stopped" && observed.generation === row.generation) {
     await store.noteStopped(row, "destroyed");
   }
-}
-
-/**
- * Ends a row whose capsule has not come to be. Whoever asked for a capsule finds the reason on it; copies of another
- * were never told of, and are in no list.
- */
-export async function failCreate(
-  row: CapsuleRow,
-  reason: string,
-  store: CapsuleStore,
-): Promise<CapsuleRow | undefined> {
-  return row.forked_from === null ? store.move(row, "error", { reason }) : store.noteStopped(row, reason);
 }
 
 /** Where something is being done on the host, what is observed next says how it ended. */
