@@ -1,6 +1,7 @@
 import { createHash, type Hash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
 import { WrennError } from "@wrenn/contracts";
+import { allEnded } from "../all-ended.ts";
 import { checksumBytes, type DecodedHeader } from "./diff-format.ts";
 import { bytesOf, type PageRun, pageBytes } from "./page-runs.ts";
 
@@ -56,9 +57,7 @@ async function writePages(image: FileHandle, portion: readonly PageRun[], pages:
     if (bytesWritten < bytes)
       await image.write(part, bytesWritten, bytes - bytesWritten, first * pageBytes + bytesWritten);
   });
-  // All of them end before the image is closed, whichever of them fails.
-  const failed = (await Promise.allSettled(writes)).find((write) => write.status === "rejected");
-  if (failed) throw failed.reason;
+  await allEnded(writes);
 }
 
 /** As many bytes as there are, up to `length`. */

@@ -2,6 +2,7 @@ import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { checkDiskSpace } from "../../disk-space.ts";
+import { allEnded } from "../all-ended.ts";
 import { type DiffHeader, encodeHeader } from "./diff-format.ts";
 
 const mebibyte = 1024 * 1024;
@@ -26,8 +27,7 @@ export async function writeDiff(
   await using file = await open(path, "wx+", 0o600);
   try {
     await writeContents(file, header, pages, signal);
-    const work = await Promise.allSettled([file.sync(), beside(file)]);
-    for (const part of work) if (part.status === "rejected") throw part.reason;
+    await allEnded([file.sync(), beside(file)]);
   } catch (error) {
     await rm(path, { force: true });
     throw error;

@@ -1,6 +1,8 @@
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, openSync, readSync, read as readWithCallback } from "node:fs";
 import { readFile, readlink } from "node:fs/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { promisify } from "node:util";
+import { allEnded } from "../all-ended.ts";
 import { bytesOf, type PageRun, PageRuns, pageBytes } from "../memory/page-runs.ts";
 import { memoryFd } from "./command-line.ts";
 
@@ -17,6 +19,14 @@ const fileOrShared = 0x2000_0000;
  * thread; each takes a few milliseconds at most, and then others have their turn.
  */
 const scanPages = 128 * 1024;
+
+/**
+ * Runs of so many pages are read by other threads, several at a time: that is what a stop takes longest for. Less is
+ * sooner read than handed over.
+ */
+const threadPages = 32;
+
+const read = promisify(readWithCallback);
 
 /** Where a part of the guest's memory is in the address space of its monitor. */
 interface Region {
@@ -77,23 +87,38 @@ export class GuestMemory implements Disposable {
     return runs;
   }
 
-  /** Reads pages into a buffer that has room for exactly them. Synchronous, as the scan is. */
-  read(portion: readonly PageRun[], into: Buffer): void {
+  /** Reads pages into a buffer that has room for exactly them. */
+  async read(portion: readonly PageRun[], into: Buffer): Promise<void> {
+    const parts: Promise<void>[] = [];
     let at = 0;
     for (const { first, count } of portion) {
       const bytes = count * pageBytes;
-      readFully(this.#mem, into.subarray(at, at + bytes), this.#addressOf(first, count));
+      const readPart = count < threadPages ? readHere : readInThread;
+      parts.push(readPart(this.#mem, into.subarray(at, at + bytes), this.#addressOf(first, count)));
       at += bytes;
     }
+    await allEnded(parts);
   }
 
-  /** The contents of pages, one piece after the other in the same buffer. */
-  *pieces(runs: PageRuns, maxPages: number): Generator<Buffer> {
-    const buffer = Buffer.allocUnsafeSlow(maxPages * pageBytes);
-    for (const portion of runs.portions(maxPages)) {
-      const piece = buffer.subarray(0, bytesOf(portion));
-      this.read(portion, piece);
-      yield piece;
+  /** The contents of pages, piece by piece. A piece is there until the next is asked for, and that is read meanwhile. */
+  async *pieces(runs: PageRuns, maxPages: number): AsyncGenerator<Buffer> {
+    const buffers = [0, 1].map(() => Buffer.allocUnsafeSlow(maxPages * pageBytes));
+    let present: Promise<Buffer> | undefined;
+    try {
+      for (const portion of runs.portions(maxPages)) {
+        const [buffer = Buffer.alloc(0)] = buffers.reverse();
+        const piece = buffer.subarray(0, bytesOf(portion));
+        const next = this.read(portion, piece).then(() => piece);
+        // Whoever asks for it learns why it could not be read.
+        next.catch(() => {});
+        const ready = present;
+        present = next;
+        if (ready) yield await ready;
+      }
+      if (present) yield await present;
+    } finally {
+      // Before the memory is let go of.
+      await present?.catch(() => {});
     }
   }
 
@@ -136,6 +161,19 @@ function addDirty(words: Uint32Array, count: number, firstPage: number, runs: Pa
     begin = -1;
   }
   if (begin >= 0) runs.add(firstPage + begin, count - begin);
+}
+
+async function readInThread(fd: number, into: Buffer, position: number): Promise<void> {
+  let done = 0;
+  while (done < into.length) {
+    const { bytesRead } = await read(fd, into, done, into.length - done, position + done);
+    if (bytesRead === 0) throw new Error("the machine ended while its memory was read");
+    done += bytesRead;
+  }
+}
+
+async function readHere(fd: number, into: Buffer, position: number): Promise<void> {
+  readFully(fd, into, position);
 }
 
 function readFully(fd: number, into: Buffer, position: number): void {

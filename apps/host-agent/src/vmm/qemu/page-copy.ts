@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { allEnded } from "../all-ended.ts";
 import { bytesOf, type PageRuns, pageBytes } from "../memory/page-runs.ts";
 import type { GuestMemory } from "./guest-memory.ts";
 
@@ -35,13 +36,18 @@ export class PageCopy {
 
   async fill(memory: GuestMemory, runs: PageRuns): Promise<void> {
     const pieces: Buffer[] = [];
+    const reads: Promise<void>[] = [];
     for (const portion of runs.portions(portionPages)) {
       const buffer = this.#buffers[pieces.length] ?? newBuffer();
       const piece = buffer.subarray(0, bytesOf(portion));
-      memory.read(portion, piece);
+      // At once, so that all threads have something to read.
+      const reading = memory.read(portion, piece);
+      reading.catch(() => {});
+      reads.push(reading);
       pieces.push(piece);
       await nextTurn();
     }
+    await allEnded(reads);
     this.#buffers.length = 0;
     this.#pieces = pieces;
   }
