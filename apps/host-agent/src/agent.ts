@@ -1,10 +1,7 @@
 import { realpath } from "node:fs/promises";
 import { type Lifetime, type Logger, lockDirectory } from "@wrenn/daemon";
-import { heldBy } from "./capsules/held.ts";
-import type { HostParts } from "./capsules/host-parts.ts";
-import { reapOrphans } from "./capsules/reap.ts";
-import { recoverCapsules } from "./capsules/recover.ts";
-import { CapsuleService } from "./capsules/service.ts";
+import { openCapsules } from "./capsules/open-capsules.ts";
+import type { CapsuleService } from "./capsules/service.ts";
 import type { AgentConfig } from "./config.ts";
 import { linkToControlPlane } from "./control-plane-link.ts";
 import { Journal, type JournalContents, type JournalObserver } from "./journal/journal.ts";
@@ -18,7 +15,6 @@ import { ChangeLog } from "./reports/change-log.ts";
 import { nextEpoch } from "./reports/epoch.ts";
 import type { Reporter } from "./reports/reporter.ts";
 import { serve } from "./server.ts";
-import { openStores } from "./snapshots/open-stores.ts";
 import { TemplateStore } from "./templates/template-store.ts";
 import { openVmm } from "./vmm/open-vmm.ts";
 
@@ -56,16 +52,11 @@ export async function runAgent(
   const contents = await journal.load();
   const slots =
     vmm.network === "slot" ? stack.use(await slotsOf(contents, layout, lifetime, logger)) : undefined;
-  await reapOrphans(layout, contents, logger);
-
   const metrics = new AgentMetrics();
   const changes = new ChangeLog(await nextEpoch(layout.epoch, logger));
   const templates = new TemplateStore(layout.images);
-  const made = { layout, vmm, slots, metrics, logger, signal };
-  const { boots, ...stores } = await openStores({ ...made, templates }, heldBy(contents), stack);
-  const parts: HostParts = { ...made, ...stores, journal, changes };
-  const recovered = await recoverCapsules(contents, parts);
-  const capsules = stack.use(new CapsuleService({ ...parts, boots }, recovered));
+  const parts = { layout, vmm, slots, templates, journal, changes, metrics, logger, signal };
+  const capsules = await openCapsules(parts, contents, stack);
   const epoch = String(changes.epoch);
   const server = stack.use(await serve(config.listen, { capsules, templates, vmm, epoch, metrics, logger }));
   const linked = { config, layout, registration, server, changes, metrics, logger };

@@ -1,27 +1,30 @@
 import { type CapsuleSize, type CapsuleState, canTransition, WrennError } from "@wrenn/contracts";
 import type { GuestAgent } from "../guest/guest-agent.ts";
-import type { CapsuleVersions } from "../journal/entry.ts";
+import type { CapsuleVersions, CountedStep, Step } from "../journal/entry.ts";
 import type { Journal } from "../journal/journal.ts";
-import type { CapsuleRecord } from "../journal/record.ts";
+import { type CapsuleRecord, recordAfter, recordOf } from "../journal/record.ts";
 import type { ChangeLog } from "../reports/change-log.ts";
 import type { Machine } from "../vmm/vmm.ts";
-import type { Holdings } from "./holdings.ts";
+import { Operations } from "./operations.ts";
 import { toReport } from "./report.ts";
 
-/** What runs for a capsule, and what has to be let go of when it ends. */
-export interface CapsuleResources {
-  readonly holdings: Holdings;
-  /** Absent when nothing runs: what is held is left over. */
-  readonly running?: { readonly machine: Machine; readonly guest: GuestAgent };
-}
-
-export interface CapsuleRequest {
+/** A command of the control plane's, or of this agent's own. */
+export interface CapsuleCommand {
   readonly id: string;
   /** Names the command in logs of both sides. */
   readonly operation: string;
   readonly generation: number;
+}
+
+export interface CapsuleRequest extends CapsuleCommand {
   readonly template: string;
   readonly size: CapsuleSize;
+}
+
+/** What runs for a capsule. */
+export interface RunningMachine {
+  readonly machine: Machine;
+  readonly guest: GuestAgent;
 }
 
 /** Where every change of a capsule is noted: on disk before it happens, for the control plane after. */
@@ -30,164 +33,162 @@ export interface Notebook {
   readonly changes: ChangeLog;
 }
 
-/** A capsule as this host knows it. Its state only moves along the capsule state table, and no move is unrecorded. */
-export class Capsule {
-  readonly request: CapsuleRequest;
-  readonly #notebook: Notebook;
-  #state: CapsuleState;
-  #generation: number;
-  #revision: number;
-  #reason = "";
-  #detail = "";
-  #resources: CapsuleResources | undefined;
-  #released: Promise<void> = Promise.resolve();
-  #versions: CapsuleVersions | undefined;
-  #startedAt: string | undefined;
+/** A move without the revision that it makes. */
+type Uncounted<S> = S extends CountedStep ? Omit<S, "revision"> : never;
 
-  private constructor(request: CapsuleRequest, notebook: Notebook, state: CapsuleState, revision: number) {
-    this.request = request;
+/** A full disk must not stand in the way of these: they are true already, or let go of something. */
+const unstoppable = new Set<Step["step"]>([
+  ...(["failed", "paused", "hibernated", "went_on", "stayed", "destroy", "release"] as const),
+]);
+
+/**
+ * A capsule as this host knows it: what its journal says, and what runs for it. Its state only moves along the capsule
+ * state table, and no move is unrecorded.
+ */
+export class Capsule {
+  readonly id: string;
+  /** Commands, and what this agent does by itself, one at a time. */
+  readonly operations = new Operations();
+  readonly #notebook: Notebook;
+  #record: CapsuleRecord;
+  #running: RunningMachine | undefined;
+
+  private constructor(record: CapsuleRecord, notebook: Notebook) {
+    this.id = record.id;
+    this.#record = record;
     this.#notebook = notebook;
-    this.#state = state;
-    this.#generation = request.generation;
-    this.#revision = revision;
   }
 
   /** A capsule that is about to be created. */
-  static begin(request: CapsuleRequest, notebook: Notebook): Capsule {
-    const capsule = new Capsule(request, notebook, "starting", 1);
-    const { operation, generation, template, size } = request;
-    notebook.journal.write(request.id, { step: "create", operation, generation, template, ...size });
-    notebook.changes.record(toReport(capsule));
+  static begin(request: CapsuleRequest, notebook: Notebook, forkOf?: string): Capsule {
+    const { id, operation, generation, template, size } = request;
+    const fork = forkOf === undefined ? {} : { forkOf };
+    const step: Step = { step: "create", operation, generation, template, ...size, ...fork };
+    const record = recordOf(id, [step]);
+    if (!record) throw new RangeError("a journal begins with a create");
+    const capsule = new Capsule(record, notebook);
+    notebook.journal.write(id, step);
+    capsule.#report();
     return capsule;
   }
 
   /** A capsule of an earlier life of the agent, in the state that its journal ends with. */
-  static recovered(record: CapsuleRecord, resources: CapsuleResources, notebook: Notebook): Capsule {
-    const { id, operation, generation, template, vcpus, memoryMib } = record;
-    const request = { id, operation, generation, template, size: { vcpus, memoryMib } };
-    const capsule = new Capsule(request, notebook, record.state, record.revision);
-    capsule.#resources = resources;
-    capsule.#versions = record.versions;
-    capsule.#startedAt = record.startedAt;
-    capsule.#reason = record.reason ?? "";
-    capsule.#detail = record.detail ?? "";
-    notebook.changes.record(toReport(capsule));
+  static recovered(record: CapsuleRecord, notebook: Notebook): Capsule {
+    const capsule = new Capsule(record, notebook);
+    capsule.#report();
     return capsule;
   }
 
+  /** What its journal says. */
+  get record(): CapsuleRecord {
+    return this.#record;
+  }
+
+  get template(): string {
+    return this.#record.template;
+  }
+
+  get size(): CapsuleSize {
+    const { vcpus, memoryMib } = this.#record;
+    return { vcpus, memoryMib };
+  }
+
   get state(): CapsuleState {
-    return this.#state;
+    return this.#record.state;
   }
 
   /** Of the newest command. */
   get generation(): number {
-    return this.#generation;
+    return this.#record.generation;
   }
 
-  /** Machine-readable reason of `error`; empty otherwise. */
+  /** Machine-readable reason of the state that it is in; empty where a command has brought it there. */
   get reason(): string {
-    return this.#reason;
+    return this.#record.reason ?? "";
   }
 
-  /** For a person, what led to `error`: the VMM's last words. */
+  /** The same for a person; of `error`, the VMM's last words. */
   get detail(): string {
-    return this.#detail;
+    return this.#record.detail ?? "";
   }
 
   /** Grows with every change that this host observes. */
   get revision(): number {
-    return this.#revision;
+    return this.#record.revision;
   }
 
-  /** RFC 3339. */
+  /** RFC 3339: when it first ran. */
   get startedAt(): string | undefined {
-    return this.#startedAt;
+    return this.#record.startedAt;
   }
 
   /** What it runs on, once that is known. */
   get versions(): CapsuleVersions | undefined {
-    return this.#versions;
+    return this.#record.versions;
   }
 
   get machine(): Machine | undefined {
-    return this.#resources?.running?.machine;
+    return this.#running?.machine;
   }
 
   /** The guest agent. @throws {WrennError} `invalid_state` unless the capsule runs. */
   get guest(): GuestAgent {
-    const running = this.#resources?.running;
-    if (this.#state === "running" && running) return running.guest;
-    throw new WrennError("invalid_state", `capsule ${this.request.id} is ${this.#state}, not running`);
+    return this.running.guest;
+  }
+
+  /** What runs for it. @throws {WrennError} `invalid_state` unless the capsule runs. */
+  get running(): RunningMachine {
+    const runs = this.state === "running" || this.state === "snapshotting";
+    if (runs && this.#running) return this.#running;
+    throw new WrennError("invalid_state", `capsule ${this.id} is ${this.state}, not running`);
+  }
+
+  /** Notes a step that is about to be done. */
+  note(step: Step): void {
+    const { journal } = this.#notebook;
+    if (unstoppable.has(step.step)) journal.writeIfPossible(this.id, step);
+    else journal.write(this.id, step);
+    this.#record = recordAfter(this.#record, step);
+  }
+
+  /**
+   * Notes a step that the control plane is told of.
+   *
+   * @throws {WrennError} `invalid_state` when the table of states does not allow it.
+   */
+  move(uncounted: Uncounted<CountedStep>): void {
+    const step = { ...uncounted, revision: this.revision + 1 } as CountedStep;
+    const { state } = recordAfter(this.#record, step);
+    if (state !== this.state && !canTransition(this.state, state)) {
+      throw new WrennError("invalid_state", `capsule ${this.id} cannot go from ${this.state} to ${state}`);
+    }
+    this.note(step);
+    this.#report();
   }
 
   /** Takes over what runs for it. */
-  run(versions: CapsuleVersions, resources: CapsuleResources): void {
-    const startedAt = new Date().toISOString();
-    const { journal } = this.#notebook;
-    this.#move("running", (id, revision) =>
-      journal.write(id, { step: "running", revision, startedAt, versions }),
-    );
-    this.#versions = versions;
-    this.#startedAt = startedAt;
-    this.#resources = resources;
-    this.#report();
+  attach(running: RunningMachine): void {
+    this.#running = running;
   }
 
-  /** Records why it cannot go on. What it holds stays until {@link release}. */
-  fail(reason: string, detail = ""): void {
-    const { journal } = this.#notebook;
-    this.#move("error", (id, revision) =>
-      journal.writeIfPossible(id, { step: "failed", revision, reason, detail }),
-    );
-    this.#reason = reason;
-    this.#detail = detail;
-    this.#report();
+  /** Gives away what runs for it. */
+  detach(): RunningMachine | undefined {
+    const running = this.#running;
+    this.#running = undefined;
+    return running;
   }
 
-  /** Begins to end it, unless that has begun already. */
-  stop(operation: string, generation: number): void {
-    if (!canTransition(this.#state, "stopping")) return;
-    const { journal } = this.#notebook;
-    this.#move("stopping", (id, revision) =>
-      journal.writeIfPossible(id, { step: "destroy", operation, generation, revision }),
-    );
-    this.#generation = Math.max(this.#generation, generation);
-    this.#report();
+  /** What was noted survives a power cut from here on. */
+  async sync(): Promise<void> {
+    await this.#notebook.journal.sync(this.id);
   }
 
   /** It is gone: nothing is held for it any more, and from any state that means `stopped`. */
   async forget(reason: string): Promise<void> {
-    await this.#notebook.journal.remove(this.request.id);
-    this.#state = "stopped";
-    this.#reason = reason;
-    this.#revision += 1;
+    await this.#notebook.journal.remove(this.id);
+    const revision = this.revision + 1;
+    this.#record = { ...this.#record, state: "stopped", reason, detail: undefined, revision };
     this.#report();
-  }
-
-  /** Lets go of machine, network and disk. Whoever calls it again waits for the same. */
-  release(): Promise<void> {
-    const holdings = this.#resources?.holdings;
-    this.#resources = undefined;
-    if (holdings) this.#released = holdings[Symbol.asyncDispose]();
-    return this.#released;
-  }
-
-  /** Lets go of a running capsule without ending it: the next life of the agent takes it over. */
-  async detach(): Promise<void> {
-    const running = this.#resources?.running;
-    this.#resources = undefined;
-    running?.machine.detach();
-    await running?.guest[Symbol.asyncDispose]();
-  }
-
-  #move(to: CapsuleState, note: (id: string, revision: number) => void): void {
-    if (!canTransition(this.#state, to)) {
-      const sentence = `capsule ${this.request.id} cannot go from ${this.#state} to ${to}`;
-      throw new WrennError("invalid_state", sentence);
-    }
-    note(this.request.id, this.#revision + 1);
-    this.#state = to;
-    this.#revision += 1;
   }
 
   #report(): void {

@@ -6,6 +6,7 @@ import type { AgentMetrics } from "../metrics/metrics.ts";
 import type { SlotPool } from "../network/slot-pool.ts";
 import type { ChangeLog } from "../reports/change-log.ts";
 import type { SnapshotStore } from "../snapshots/snapshot-store.ts";
+import type { BootSnapshots } from "../templates/boot-snapshots.ts";
 import type { Vmm } from "../vmm/vmm.ts";
 
 /** What capsules are made of and noted in, on this host. */
@@ -16,10 +17,11 @@ export interface HostParts {
   readonly slots: SlotPool | undefined;
   readonly layers: LayerStore;
   readonly snapshots: SnapshotStore;
+  readonly boots: BootSnapshots;
   readonly journal: Journal;
   readonly changes: ChangeLog;
   readonly metrics: AgentMetrics;
   readonly logger: Logger;
-  /** Aborted when the agent ends. */
+  /** Aborted when the agent ends; of an operation, also when its capsule is destroyed. */
   readonly signal: AbortSignal;
 }

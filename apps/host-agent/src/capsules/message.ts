@@ -5,17 +5,22 @@ import type { Capsule } from "./capsule.ts";
 
 /** A capsule as the control plane gets it in answer to a command. */
 export function toMessage(capsule: Capsule): CapsuleMessage {
-  const { request, versions, startedAt } = capsule;
+  const { id, template, size, versions, startedAt, record } = capsule;
   return create(CapsuleSchema, {
-    id: request.id,
+    id,
     state: capsule.state,
     generation: BigInt(capsule.generation),
     revision: BigInt(capsule.revision),
-    template: request.template,
+    template,
     ...versions,
-    vcpus: request.size.vcpus,
-    memoryMib: request.size.memoryMib,
+    vcpus: size.vcpus,
+    memoryMib: size.memoryMib,
     reason: capsule.reason,
     ...(startedAt && { startedAt: timestampFromDate(new Date(startedAt)) }),
+    ...(record.diskBytes !== undefined && { diskMib: mebibytes(record.diskBytes) }),
   });
+}
+
+function mebibytes(bytes: number): number {
+  return Math.floor(bytes / (1024 * 1024));
 }

@@ -1,100 +1,114 @@
-import { rm } from "node:fs/promises";
-import { join } from "node:path";
 import { GuestAgent } from "../guest/guest-agent.ts";
 import type { JournalContents } from "../journal/journal.ts";
 import type { CapsuleRecord } from "../journal/record.ts";
-import { endPasst } from "../network/passt.ts";
 import { slotOf } from "../network/slot.ts";
-import { findProcesses } from "../processes/find.ts";
-import { endProcess } from "../processes/identity.ts";
 import type { Machine } from "../vmm/vmm.ts";
 import { Capsule } from "./capsule.ts";
-import { holderOf } from "./held.ts";
-import { Holdings } from "./holdings.ts";
 import type { HostParts } from "./host-parts.ts";
+import { machineHoldings, release, releaseAll, runDirOf, runHoldings } from "./release.ts";
 
 /**
- * Takes up what an earlier life of this agent had under way. What runs is served again; a create that was not finished
- * is undone, a destroy is finished; a machine that ended meanwhile leaves its capsule in `error`.
+ * Takes up what an earlier life of this agent had under way. What runs is served again, and what is paused stays so. What
+ * was not finished is undone, or, where its outcome is on the disk already, finished; a machine that ended meanwhile
+ * leaves its capsule in `error`.
  *
  * @returns the capsules that there are.
  */
 export async function recoverCapsules(contents: JournalContents, parts: HostParts): Promise<Capsule[]> {
   const recovered = await Promise.all(contents.records.map((record) => recover(record, parts)));
   const unreadable = contents.unreadable.map((record) => quarantine(record, parts));
-  return [...recovered, ...unreadable].filter((capsule) => capsule !== undefined);
+  return [...recovered, ...unreadable].filter((capsule) => capsule.state !== "stopped");
 }
 
-async function recover(record: CapsuleRecord, parts: HostParts): Promise<Capsule | undefined> {
-  const logger = parts.logger.child({ capsule: record.id, operation: record.operation });
-  const holdings = holdRecorded(record, parts);
-  switch (record.state) {
-    case "running":
-      return await adopt(record, holdings, { ...parts, logger });
-    case "error": {
-      await holdings[Symbol.asyncDispose]();
-      return Capsule.recovered(record, { holdings }, parts);
-    }
-    case "starting":
-    case "stopping": {
-      const capsule = Capsule.recovered(record, { holdings }, parts);
-      await capsule.release();
-      await capsule.forget(record.state === "starting" ? "interrupted" : "destroyed");
-      logger.warn({ state: record.state }, "settled what an earlier life of this agent had begun");
-      return undefined;
-    }
+async function recover(record: CapsuleRecord, hostParts: HostParts): Promise<Capsule> {
+  const logger = hostParts.logger.child({ capsule: record.id, operation: record.operation });
+  const parts = { ...hostParts, logger };
+  const capsule = Capsule.recovered(record, parts);
+  await settle(capsule, parts);
+  if (capsule.state !== record.state) {
+    const { state, reason } = capsule;
+    logger.warn({ was: record.state, state, reason }, "settled what an earlier life of this agent had begun");
   }
+  return capsule;
+}
+
+async function settle(capsule: Capsule, parts: HostParts): Promise<void> {
+  const { state, snapshot } = capsule.record;
+  switch (state) {
+    case "pending":
+    case "stopped":
+    case "starting":
+      return await undo(capsule, "interrupted", parts);
+    case "stopping":
+      return await undo(capsule, "destroyed", parts);
+    case "running":
+      await adopt(capsule, parts);
+      return await release(capsule, ["snapshot", "archive"], parts);
+    case "pausing":
+      if (snapshot === undefined || !parts.snapshots.has(snapshot)) return await goOn(capsule, parts);
+      capsule.move({ step: "paused" });
+      await capsule.sync();
+      return await release(capsule, runHoldings, parts);
+    case "snapshotting":
+      return capsule.record.machine ? await goOn(capsule, parts) : stay(capsule);
+    case "resuming":
+      await release(capsule, runHoldings, parts);
+      return stay(capsule);
+    case "hibernating":
+      stay(capsule);
+      return await release(capsule, ["archive"], parts);
+    case "paused":
+      return await release(capsule, [...runHoldings, "archive"], parts);
+    case "hibernated":
+      return await release(capsule, [...runHoldings, "snapshot"], parts);
+    case "error":
+      return await release(capsule, machineHoldings, parts);
+  }
+}
+
+async function undo(capsule: Capsule, reason: string, parts: HostParts): Promise<void> {
+  await releaseAll(capsule, parts);
+  await capsule.forget(reason);
+}
+
+/** What was begun had not come far enough: the machine runs on, if it is still there. */
+async function goOn(capsule: Capsule, parts: HostParts): Promise<void> {
+  capsule.move({ step: "went_on", reason: "interrupted" });
+  await adopt(capsule, parts);
+}
+
+function stay(capsule: Capsule): void {
+  capsule.move({ step: "stayed", state: "paused", reason: "interrupted" });
 }
 
 /** Serves a running capsule again, or says that it has ended. */
-async function adopt(record: CapsuleRecord, holdings: Holdings, parts: HostParts): Promise<Capsule> {
+async function adopt(capsule: Capsule, parts: HostParts): Promise<void> {
+  const { record } = capsule;
   const machine = await adoptMachine(record, parts);
   if (machine) {
-    const guest = holdings.use(new GuestAgent(machine.guestUrl, record.accessToken ?? ""));
+    capsule.attach({ machine, guest: new GuestAgent(machine.guestUrl, record.accessToken ?? "") });
     parts.logger.info({ pid: machine.process.pid }, "capsule adopted");
-    return Capsule.recovered(record, { holdings, running: { machine, guest } }, parts);
+    return;
   }
-  const capsule = Capsule.recovered(record, { holdings }, parts);
-  capsule.fail("vmm_exited", "the machine ended while no agent ran");
-  await capsule.release();
-  parts.logger.error("the machine of a capsule ended while no agent ran");
-  return capsule;
+  const detail = "the machine ended while no agent ran";
+  parts.logger.error(detail);
+  capsule.move({ step: "failed", reason: "vmm_exited", detail });
+  await release(capsule, machineHoldings, parts);
 }
 
 /** A machine that runs and cannot be reached is as good as ended: it is, when its holdings are let go of. */
 async function adoptMachine(record: CapsuleRecord, parts: HostParts): Promise<Machine | undefined> {
-  const { process, guestUrl, diskPath, slotIndex } = record;
-  if (!process || !guestUrl || !diskPath) return undefined;
-  const runDir = join(parts.layout.machines, record.id);
+  const { id, process, guestUrl, ownLayers, slotIndex } = record;
+  if (!process || !guestUrl || ownLayers.length === 0) return undefined;
   try {
     const slot = slotIndex === undefined ? undefined : slotOf(slotIndex);
-    return await parts.vmm.adopt({ process, guestUrl, runDir, ownLayers: [diskPath], slot }, parts.signal);
+    const runDir = runDirOf(id, parts);
+    return await parts.vmm.adopt({ process, guestUrl, runDir, ownLayers, slot }, parts.signal);
   } catch (err) {
     parts.signal.throwIfAborted();
     parts.logger.error({ err, pid: process.pid }, "a machine does not answer to its monitor");
     return undefined;
   }
-}
-
-/** Everything that a journal says may be there, and how it is let go of. */
-function holdRecorded(record: CapsuleRecord, parts: HostParts): Holdings {
-  const { layout, layers, slots } = parts;
-  const { diskPath, slotIndex } = record;
-  const runDir = join(layout.machines, record.id);
-  const holdings = new Holdings(record.id, parts.journal);
-  if (record.runDir) holdings.keep("run_dir", () => rm(runDir, { recursive: true, force: true }));
-  if (diskPath) holdings.keep("disk", () => layers.release(diskPath, holderOf(record.id)));
-  if (slots && slotIndex !== undefined) holdings.keep("slot", () => slots.release(slotOf(slotIndex)));
-  if (record.machine) holdings.keep("machine", () => endMachine(record, runDir));
-  return holdings;
-}
-
-/** Ends the VMM, also one that was started and never noted. */
-async function endMachine({ process, slotIndex }: CapsuleRecord, runDir: string): Promise<void> {
-  const slot = slotIndex === undefined ? {} : { namespacePath: slotOf(slotIndex).namespacePath };
-  const found = await findProcesses({ dir: runDir, ...slot });
-  await Promise.all([...found, ...(process ? [process] : [])].map(endProcess));
-  await endPasst(runDir);
 }
 
 /** It may run or not, and nobody can tell whose what is: it is left as it is, and can only be destroyed. */
@@ -103,5 +117,5 @@ function quarantine(record: CapsuleRecord, parts: HostParts): Capsule {
     { capsule: record.id },
     "the journal of a capsule cannot be read; destroy it to free what it holds",
   );
-  return Capsule.recovered(record, { holdings: holdRecorded(record, parts) }, parts);
+  return Capsule.recovered(record, parts);
 }

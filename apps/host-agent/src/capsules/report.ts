@@ -5,7 +5,7 @@ import type { CapsuleVersions } from "../journal/entry.ts";
 
 /** What a report tells of a capsule. */
 interface Reportable {
-  readonly request: { readonly id: string };
+  readonly id: string;
   readonly state: CapsuleState;
   readonly generation: number;
   readonly revision: number;
@@ -13,22 +13,26 @@ interface Reportable {
   readonly detail: string;
   readonly startedAt: string | undefined;
   readonly versions: CapsuleVersions | undefined;
+  readonly record: { readonly diskBytes?: number | undefined };
 }
+
+const mebibyte = 1024 * 1024;
 
 /** As much of a log as a report may carry. */
 const maxDetailLength = 4096;
 
 /** A capsule as the control plane is told of it. */
 export function toReport(capsule: Reportable): ReportedCapsule {
-  const { versions } = capsule;
+  const { versions, record } = capsule;
   return {
-    id: capsule.request.id,
+    id: capsule.id,
     state: capsule.state,
     generation: capsule.generation,
     revision: capsule.revision,
     ...(capsule.reason && { reason: capsule.reason }),
     ...(capsule.detail && { detail: capsule.detail.slice(-maxDetailLength) }),
     ...(capsule.startedAt && { started_at: capsule.startedAt }),
+    ...(record.diskBytes !== undefined && { disk_size_mb: Math.floor(record.diskBytes / mebibyte) }),
     versions: versions
       ? {
           image_version: versions.imageVersion,

@@ -16,19 +16,29 @@ const maxMessageBytes = 32 * 1024 * 1024;
 
 /** What a machine is told when it is claimed. */
 export interface GuestIdentity {
+  /** Opens its guest agent from then on. A computer that is resumed has it already. */
   readonly accessToken: string;
   /** Of a machine that has a kernel of its own; another one has no more than its token. */
-  readonly computer?: {
-    readonly kind: "boot" | "resume" | "clone";
-    /** Larger than that of any restore that the machine's memory has seen. */
-    readonly restoreEpoch: number;
-    readonly hostname: string;
-    /** 32 hex digits. */
-    readonly machineId: string;
-    /** Base64, for the kernel's random pool. */
-    readonly randomSeed: string;
-  };
+  readonly computer?: Computer;
 }
+
+interface Restored {
+  /** Larger than that of any restore that the machine's memory has seen. */
+  readonly restoreEpoch: number;
+  /** Base64, for the kernel's random pool. */
+  readonly randomSeed: string;
+}
+
+type Computer = Restored &
+  (
+    | { readonly kind: "resume" }
+    | {
+        readonly kind: "boot" | "clone";
+        readonly hostname: string;
+        /** 32 hex digits. */
+        readonly machineId: string;
+      }
+  );
 
 /** The host's connection to one guest agent: processes and files over Connect, bulk bytes over HTTP. */
 export class GuestAgent implements AsyncDisposable {
@@ -56,14 +66,16 @@ export class GuestAgent implements AsyncDisposable {
   }
 
   /**
-   * Makes the machine a computer of its own: after that it has an identity, the time, and only the new token opens it.
+   * Makes the machine the computer that it is to be: after that it has an identity, the time, and only that token opens it.
    * @throws {WrennError} `agent_error` when the guest refuses; it is then as it was.
    */
   async claim({ accessToken, computer }: GuestIdentity, signal: AbortSignal): Promise<void> {
+    // A computer that goes on where it was has its token, and refuses to be told one.
+    const token = computer?.kind === "resume" ? {} : { accessToken };
     // Read when the connection is there and not before, because a time that has to wait for it is late.
     const body = function* (): Generator<string> {
       const time = computer && { timestamp: new Date().toISOString() };
-      yield JSON.stringify({ accessToken, ...computer, ...time });
+      yield JSON.stringify({ ...token, ...computer, ...time });
     };
     const headers = { "content-type": "application/json" };
     try {

@@ -26,8 +26,40 @@ const Versions = Type.Object({
 export type CapsuleVersions = Static<typeof Versions>;
 
 /** What can be held for a capsule, and is let go of in this order. */
-export const holdings = ["machine", "run_dir", "disk", "slot"] as const;
+export const holdings = ["machine", "run_dir", "slot", "disk", "source", "snapshot", "archive"] as const;
 export type Holding = (typeof holdings)[number];
+
+/** Why it is in the state that it goes to: of the error catalogue, or a name of the agent's; for a person, the rest. */
+const reason = Type.Optional(Type.String());
+const detail = Type.Optional(Type.String());
+
+/** Commands, and what becomes of them. Each moves the capsule along the table of states. */
+const moves = [
+  /** The capsule is there: from here on it survives the agent. */
+  Type.Object({ step: Type.Literal("running"), revision, startedAt: Type.String(), versions: Versions }),
+  /** It cannot go on. Its machine is let go of; it itself stays until it is destroyed, and so does its disk. */
+  Type.Object({ step: Type.Literal("failed"), revision, reason: Type.String(), detail }),
+  /** `snapshot` is about to be made of it. If that is there when the agent starts, the capsule is paused. */
+  Type.Object({ step: Type.Literal("pause"), operation, generation, revision, snapshot: Type.String() }),
+  Type.Object({ step: Type.Literal("paused"), revision, reason, detail }),
+  /** It is about to be restored from the snapshot that it was paused to, or started from the disk of it. */
+  Type.Object({ step: Type.Literal("resume"), operation, generation, revision, fromDisk: Type.Boolean() }),
+  /** `snapshot` is about to be taken of it, for others. */
+  Type.Object({ step: Type.Literal("snapshot"), operation, generation, revision, snapshot: Type.String() }),
+  Type.Object({ step: Type.Literal("hibernate"), operation, generation, revision }),
+  Type.Object({ step: Type.Literal("hibernated"), revision }),
+  /** What was begun is over, and the capsule is where it was before: it runs on. */
+  Type.Object({ step: Type.Literal("went_on"), revision, reason, detail }),
+  /** The same for one that does not run. */
+  Type.Object({
+    step: Type.Literal("stayed"),
+    revision,
+    state: Type.Enum(["paused", "hibernated"]),
+    reason,
+    detail,
+  }),
+  Type.Object({ step: Type.Literal("destroy"), operation, generation, revision }),
+] as const;
 
 const steps = [
   Type.Object({
@@ -37,33 +69,42 @@ const steps = [
     template: Type.String(),
     vcpus: Type.Integer(),
     memoryMib: Type.Integer(),
+    /** The capsule that it is a copy of, and the operation that makes it. */
+    forkOf: Type.Optional(Type.String()),
   }),
+  /** Its machine is about to be restored from this snapshot, which its disk and its next snapshot stand on. */
+  Type.Object({ step: Type.Literal("source"), id: Type.String(), diskBytes: Type.Integer() }),
   Type.Object({ step: Type.Literal("run_dir") }),
+  /** A layer of its own, on top of those that it has. */
   Type.Object({ step: Type.Literal("disk"), path: Type.String() }),
+  /** All the layers of its own, lowest first. */
+  Type.Object({ step: Type.Literal("layers"), paths: Type.Array(Type.String()) }),
   Type.Object({ step: Type.Literal("slot"), index: Type.Integer() }),
   /** A VMM is about to be started: whatever has the capsule's run directory or slot is one. */
   Type.Object({ step: Type.Literal("machine") }),
   Type.Object({ step: Type.Literal("started"), process: Process, guestUrl: Type.String() }),
   /** The guest is about to be told who it is. */
-  Type.Object({ step: Type.Literal("claim"), accessToken: Type.String() }),
-  /** The capsule is there: from here on it survives the agent. */
-  Type.Object({ step: Type.Literal("running"), revision, startedAt: Type.String(), versions: Versions }),
-  /** It cannot go on. What it holds is let go of; it itself stays until it is destroyed. */
   Type.Object({
-    step: Type.Literal("failed"),
-    revision,
-    reason: Type.String(),
-    detail: Type.Optional(Type.String()),
+    step: Type.Literal("claim"),
+    accessToken: Type.String(),
+    restoreEpoch: Type.Optional(Type.Integer()),
   }),
-  Type.Object({ step: Type.Literal("destroy"), operation, generation, revision }),
+  /** A command that there was nothing to do for, or that could not be done. */
+  Type.Object({ step: Type.Literal("command"), operation, generation, revision }),
+  /** What is to be known of it changed, and its state did not. */
+  Type.Object({ step: Type.Literal("remark"), revision, reason, detail }),
   /** Something is about to be let go of. Written first: a slot that is free may be another capsule's at once. */
   Type.Object({ step: Type.Literal("release"), holding: Type.Enum([...holdings]) }),
+  ...moves,
 ] as const;
 
 const Entry = Type.Intersect([Type.Union([...steps]), Type.Object({ at: Type.String() })]);
 
 /** One step, written before it is done. */
 export type Step = Static<(typeof steps)[number]>;
+
+/** A step that is counted: the capsule gets a new revision by it, and is reported. */
+export type CountedStep = Extract<Step, { revision: number }>;
 
 /** Parses one line of a journal; undefined when it is no entry. */
 export function parseEntry(text: string): Step | undefined {

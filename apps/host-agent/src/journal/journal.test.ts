@@ -51,7 +51,14 @@ describe("what an earlier life of the agent wrote", () => {
     expect(records).toEqual([
       expect.objectContaining({
         ...{ id, state: "running", generation: 1, revision: 2, operation: "op", runDir: true, machine: true },
-        ...{ diskPath: "/d", slotIndex: 3, process, guestUrl: "http://g", accessToken: "secret", versions },
+        ...{
+          ownLayers: ["/d"],
+          slotIndex: 3,
+          process,
+          guestUrl: "http://g",
+          accessToken: "secret",
+          versions,
+        },
       }),
     ]);
     expect((await stat(path())).mode & 0o777).toBe(0o600);
@@ -62,6 +69,9 @@ describe("what an earlier life of the agent wrote", () => {
       ...running,
       { step: "destroy", operation: "op2", generation: 2, revision: 3 },
       { step: "release", holding: "machine" },
+    ]);
+    expect((await journal.load()).records).toMatchObject([{ machine: true, process, ownLayers: ["/d"] }]);
+    write([
       { step: "release", holding: "slot" },
       { step: "release", holding: "disk" },
     ]);
@@ -69,9 +79,9 @@ describe("what an earlier life of the agent wrote", () => {
     expect(record).toMatchObject({
       state: "stopping",
       generation: 2,
-      diskPath: "/d",
-      machine: true,
-      process,
+      machine: false,
+      runDir: false,
+      ownLayers: [],
     });
     expect(record?.slotIndex).toBeUndefined();
   });
@@ -90,7 +100,7 @@ describe("what an earlier life of the agent wrote", () => {
     await appendFile(path(), '{"step":"disk","pa');
     expect((await journal.load()).records).toMatchObject([{ state: "starting", runDir: true }]);
     write([{ step: "disk", path: "/d" }]);
-    expect((await journal.load()).records).toMatchObject([{ diskPath: "/d" }]);
+    expect((await journal.load()).records).toMatchObject([{ ownLayers: ["/d"] }]);
   });
 
   test("that cannot be read as a whole still names what it names, and stays as it is", async () => {
@@ -100,7 +110,7 @@ describe("what an earlier life of the agent wrote", () => {
     const { records, unreadable } = await journal.load();
     expect(records).toEqual([]);
     expect(unreadable).toMatchObject([
-      { id, state: "error", reason: "journal_unreadable", diskPath: "/d", slotIndex: 3, process },
+      { id, state: "error", reason: "journal_unreadable", ownLayers: ["/d"], slotIndex: 3, process },
     ]);
     expect(await readFile(path(), "utf8")).toBe(text);
   });
@@ -110,6 +120,87 @@ describe("what an earlier life of the agent wrote", () => {
     await expect(journal.load()).rejects.toMatchObject({
       code: "journal_unreadable",
       message: expect.stringContaining(`${id}.journal`),
+    });
+  });
+});
+
+describe("what a capsule is after", () => {
+  const command = { operation: "op", generation: 2 };
+  const source: Step = { step: "source", id: "boot-1", diskBytes: 5 };
+  const claimed: Step = { step: "claim", accessToken: "secret", restoreEpoch: 2 };
+  const runs = [create, source, ...running.slice(1, -2), claimed, ...running.slice(-1)];
+  const pause: Step = { step: "pause", ...command, revision: 3, snapshot: "sn1" };
+  const paused: Step[] = [pause, { step: "paused", revision: 4, reason: "idle_timeout" }];
+  const released: Step[] = (["machine", "run_dir", "slot", "disk", "source"] as const).map((holding) => ({
+    step: "release",
+    holding,
+  }));
+  const resume: Step = { step: "resume", ...command, revision: 5, fromDisk: false };
+  const restored: Step[] = [
+    { step: "source", id: "sn1", diskBytes: 5 },
+    { step: "disk", path: "/e" },
+    { step: "claim", accessToken: "secret", restoreEpoch: 3 },
+  ];
+  const record = async (...steps: readonly Step[]) => {
+    write(steps);
+    return (await journal.load()).records[0];
+  };
+
+  test("a pause that was cut off: it holds what it ran on, and names the snapshot that may be there", async () => {
+    expect(await record(...runs, pause)).toMatchObject({
+      ...{ state: "pausing", generation: 2, revision: 3, snapshot: "sn1", source: "boot-1" },
+      ...{ ownLayers: ["/d"], restoreEpoch: 2, accessToken: "secret", diskBytes: 5 },
+    });
+  });
+
+  test("a pause: its snapshot, its token, and why", async () => {
+    expect(await record(...runs, ...paused, ...released)).toMatchObject({
+      ...{ state: "paused", revision: 4, snapshot: "sn1", source: undefined, ownLayers: [] },
+      ...{ slotIndex: undefined, accessToken: "secret", reason: "idle_timeout" },
+    });
+  });
+
+  test("a pause that failed: it runs as before, and says why it does", async () => {
+    const wentOn: Step = { step: "went_on", revision: 4, reason: "host_disk_full", detail: "3 MiB" };
+    expect(await record(...runs, pause, wentOn)).toMatchObject({
+      ...{ state: "running", snapshot: undefined, source: "boot-1", ownLayers: ["/d"] },
+      ...{ reason: "host_disk_full", detail: "3 MiB" },
+    });
+  });
+
+  test("a resume: it stands on the snapshot that it was paused to", async () => {
+    const runsAgain: Step = { step: "running", revision: 6, startedAt: "2026-01-02T00:00:00.000Z", versions };
+    const all = [...runs, ...paused, ...released, resume, ...restored, runsAgain];
+    expect(await record(...all, { step: "release", holding: "snapshot" })).toMatchObject({
+      ...{ state: "running", source: "sn1", snapshot: undefined, ownLayers: ["/e"], restoreEpoch: 3 },
+      ...{
+        startedAt: "2026-01-01T00:00:00.000Z",
+        runningSince: "2026-01-02T00:00:00.000Z",
+        reason: undefined,
+      },
+    });
+  });
+
+  test("a resume that failed: it is paused to what it was, also when what it had is not yet released", async () => {
+    const stayed: Step = { step: "stayed", revision: 6, state: "paused" };
+    expect(await record(...runs, ...paused, ...released, resume, ...restored, stayed)).toMatchObject({
+      ...{ state: "paused", snapshot: "sn1", source: "sn1", ownLayers: ["/e"] },
+    });
+  });
+
+  test("a snapshot that was cut off: its machine may write either layer", async () => {
+    const taking: Step = { step: "snapshot", ...command, revision: 3, snapshot: "sn2" };
+    const layer: Step = { step: "disk", path: "/e" };
+    expect(await record(...runs, taking, layer)).toMatchObject({
+      ...{ state: "snapshotting", taking: "sn2", snapshot: undefined, ownLayers: ["/d", "/e"] },
+    });
+  });
+
+  test("a journal of an agent that could not pause reads as it did", async () => {
+    expect(await record(...running)).toMatchObject({
+      state: "running",
+      source: undefined,
+      archived: undefined,
     });
   });
 });

@@ -1,8 +1,8 @@
 import { closeSync, constants, openSync, writeSync } from "node:fs";
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { isId, WrennError } from "@wrenn/contracts";
-import { type Logger, writeFileAtomic } from "@wrenn/daemon";
+import { type Logger, syncDirectory, writeFileAtomic } from "@wrenn/daemon";
 import { journalVersion, parseEntry, parseHeader, type Step } from "./entry.ts";
 import { type CapsuleRecord, recordOf, salvagedRecord, withoutStaleSlots } from "./record.ts";
 
@@ -29,8 +29,9 @@ export interface JournalContents {
  * What this agent is doing to each capsule, on disk: one file of JSON lines per capsule, a line for each step, written
  * before the step is done. So whatever ends the agent, the next one knows what may be there.
  *
- * Lines are not synced. They have to outlive the agent, not the machine: a machine that loses power has lost its VMMs
- * too, and then every file that no readable journal names is an orphan.
+ * Most lines are not synced. They have to outlive the agent, not the machine: a machine that loses power has lost its
+ * VMMs too, and then every file that no readable journal names is an orphan. What a capsule that has no VMM consists of
+ * is synced, see {@link sync}.
  */
 export class Journal {
   readonly #dir: string;
@@ -60,6 +61,13 @@ export class Journal {
     } catch (err) {
       this.#logger.warn({ err, capsule: capsuleId, step: step.step }, "a step could not be journaled");
     }
+  }
+
+  /** What was written of a capsule survives a power cut from here on. */
+  async sync(capsuleId: string): Promise<void> {
+    await using file = await open(this.#path(capsuleId), "r");
+    await file.sync();
+    await syncDirectory(this.#dir);
   }
 
   /** Forgets a capsule of which nothing is left. */

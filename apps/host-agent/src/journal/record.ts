@@ -1,92 +1,172 @@
 import type { CapsuleState } from "@wrenn/contracts";
 import type { ProcessIdentity } from "../processes/identity.ts";
-import type { CapsuleVersions, Step } from "./entry.ts";
+import type { CapsuleVersions, Holding, Step } from "./entry.ts";
 
-/** What the journal of a capsule says, taken together. */
+/** What the journal of a capsule says, taken together: all that has to be known of it when the agent starts again. */
 export interface CapsuleRecord {
   readonly id: string;
-  readonly state: Extract<CapsuleState, "starting" | "running" | "error" | "stopping">;
+  readonly state: CapsuleState;
+  /** Of the newest command. */
   readonly generation: number;
   readonly operation: string;
+  /** Grows with every change that this host observes. */
   readonly revision: number;
   readonly template: string;
   readonly vcpus: number;
   readonly memoryMib: number;
+  /** The operation that makes it as one of several copies. */
+  readonly forkOf?: string | undefined;
   /** What the capsule may still hold; letting go of what is gone already is fine. */
   readonly runDir: boolean;
   readonly machine: boolean;
-  readonly diskPath?: string | undefined;
   readonly slotIndex?: number | undefined;
   readonly process?: ProcessIdentity | undefined;
   readonly guestUrl?: string | undefined;
+  /** Layers of its disk that may be in use, lowest first. They stand on those of its source. */
+  readonly ownLayers: readonly string[];
+  /** Snapshot that its machine was restored from. */
+  readonly source?: string | undefined;
+  /** Size of its disk, once that is known. */
+  readonly diskBytes?: number | undefined;
+  /** Snapshot that it is paused to, or is being. */
+  readonly snapshot?: string | undefined;
+  /** Snapshot that is being taken of it, for others. */
+  readonly taking?: string | undefined;
+  /** Snapshot that may be in the archive. */
+  readonly archived?: string | undefined;
   readonly accessToken?: string | undefined;
+  /** The newest restore that its memory knows of. */
+  readonly restoreEpoch?: number | undefined;
+  /** RFC 3339: when it first ran, and since when it runs. */
   readonly startedAt?: string | undefined;
+  readonly runningSince?: string | undefined;
   readonly versions?: CapsuleVersions | undefined;
   readonly reason?: string | undefined;
   readonly detail?: string | undefined;
 }
 
+const nothingHeld = {
+  ...{ runDir: false, machine: false, ownLayers: [], slotIndex: undefined },
+  ...{ source: undefined, snapshot: undefined, taking: undefined, archived: undefined },
+};
+
 /** Folds a journal into a record; undefined when it does not begin with a create. */
 export function recordOf(id: string, entries: readonly Step[]): CapsuleRecord | undefined {
   const [first, ...rest] = entries;
   if (first?.step !== "create") return undefined;
-  const { operation, generation, template, vcpus, memoryMib } = first;
+  const { operation, generation, template, vcpus, memoryMib, forkOf } = first;
   const begun: CapsuleRecord = {
-    ...{ id, operation, generation, template, vcpus, memoryMib },
-    ...{ state: "starting", revision: 1, runDir: false, machine: false },
+    ...{ id, operation, generation, template, vcpus, memoryMib, forkOf },
+    ...{ state: "starting", revision: 1, ...nothingHeld },
   };
-  return rest.reduce(apply, begun);
+  return rest.reduce(recordAfter, begun);
 }
 
 /** As much as can be made out of a journal with parts missing: enough to let go of what it names. */
 export function salvagedRecord(id: string, entries: readonly Step[]): CapsuleRecord {
-  const nothing = { operation: "", generation: 0, template: "", vcpus: 0, memoryMib: 0 };
-  const begun: CapsuleRecord = { id, ...nothing, state: "error", revision: 1, runDir: true, machine: true };
-  const record = entries.reduce(apply, begun);
+  const nothing = { operation: "", generation: 0, template: "", vcpus: 0, memoryMib: 0, ...nothingHeld };
+  const begun: CapsuleRecord = { id, ...nothing, state: "error", revision: 1 };
+  const record = entries.reduce(recordAfter, begun);
   return { ...record, state: "error", runDir: true, machine: true, reason: "journal_unreadable" };
 }
 
 /**
  * A slot is one capsule's. Two records name it when the first could not note that it let go of it (its disk was full):
- * then it is the running one's.
+ * then it is the one's whose machine is in it.
  */
 export function withoutStaleSlots(records: readonly CapsuleRecord[]): CapsuleRecord[] {
-  const running = new Set(
-    records.filter(({ state }) => state === "running").map(({ slotIndex }) => slotIndex),
-  );
+  const running = new Set(records.filter(mayRun).map(({ slotIndex }) => slotIndex));
   return records.map((record) =>
-    record.state !== "running" && running.has(record.slotIndex)
-      ? { ...record, slotIndex: undefined }
-      : record,
+    !mayRun(record) && running.has(record.slotIndex) ? { ...record, slotIndex: undefined } : record,
   );
 }
 
-function apply(record: CapsuleRecord, entry: Step): CapsuleRecord {
+function mayRun({ state }: CapsuleRecord): boolean {
+  return state === "running" || state === "pausing" || state === "snapshotting";
+}
+
+/** What a step makes of a record. */
+export function recordAfter(record: CapsuleRecord, entry: Step): CapsuleRecord {
   switch (entry.step) {
     case "create":
       return record;
+    case "source":
+      return { ...record, source: entry.id, diskBytes: entry.diskBytes };
     case "run_dir":
       return { ...record, runDir: true };
     case "disk":
-      return { ...record, diskPath: entry.path };
+      return { ...record, ownLayers: [...record.ownLayers, entry.path] };
+    case "layers":
+      return { ...record, ownLayers: entry.paths };
     case "slot":
       return { ...record, slotIndex: entry.index };
     case "machine":
-      return { ...record, machine: true };
+      return { ...record, machine: true, process: undefined, guestUrl: undefined };
     case "started":
       return { ...record, process: entry.process, guestUrl: entry.guestUrl };
     case "claim":
-      return { ...record, accessToken: entry.accessToken };
-    case "running":
-      return { ...record, ...dataOf(entry), state: "running" };
+      return { ...record, accessToken: entry.accessToken, restoreEpoch: entry.restoreEpoch };
+    case "running": {
+      const { startedAt = entry.startedAt } = record;
+      const times = { startedAt, runningSince: entry.startedAt };
+      return { ...record, ...dataOf(entry), ...times, state: "running", forkOf: undefined, ...unexplained };
+    }
     case "failed":
-      return { ...record, ...dataOf(entry), state: "error" };
+      return { ...record, ...unexplained, ...dataOf(entry), state: "error" };
+    case "pause":
+      return { ...record, ...dataOf(entry), state: "pausing" };
+    case "paused":
+      return { ...record, ...unexplained, ...dataOf(entry), state: "paused" };
+    case "resume": {
+      const { fromDisk: _, ...data } = dataOf(entry);
+      return { ...record, ...data, snapshot: record.snapshot ?? record.archived, state: "resuming" };
+    }
+    case "snapshot": {
+      const { snapshot: taking, ...data } = dataOf(entry);
+      return { ...record, ...data, taking, state: "snapshotting" };
+    }
+    case "hibernate":
+      return { ...record, ...dataOf(entry), archived: record.snapshot, state: "hibernating" };
+    case "hibernated":
+      return { ...record, ...unexplained, ...dataOf(entry), state: "hibernated" };
+    case "went_on":
+      return { ...record, ...unexplained, ...dataOf(entry), ...notTaken, state: "running" };
+    case "stayed":
+      return { ...record, ...unexplained, ...dataOf(entry), taking: undefined };
+    case "command":
+    case "remark":
+      return { ...record, ...dataOf(entry) };
     case "destroy":
-      return { ...record, ...dataOf(entry), state: "stopping" };
+      return { ...record, ...unexplained, ...dataOf(entry), state: "stopping" };
     case "release":
-      // Letting go of the rest again is fine, and it may not have been done yet. A slot may be another's by now: if it
-      // is not, it is one that nothing names.
-      return entry.holding === "slot" ? { ...record, slotIndex: undefined } : record;
+      return { ...record, ...released(entry.holding) };
+  }
+}
+
+const unexplained = { reason: undefined, detail: undefined };
+const notTaken = { snapshot: undefined, taking: undefined };
+
+/**
+ * What is noted as released may not have been yet, and releasing it again is fine. Only a slot may be another's by now: if
+ * it is not, it is one that nothing names, and is found as such; and so is all that lies on the disk. What comes later
+ * in the order says that machine and directory are gone.
+ */
+function released(holding: Holding): Partial<CapsuleRecord> {
+  const ended = { machine: false, runDir: false };
+  switch (holding) {
+    case "machine":
+    case "run_dir":
+      return {};
+    case "slot":
+      return { ...ended, slotIndex: undefined };
+    case "disk":
+      return { ...ended, ownLayers: [] };
+    case "source":
+      return { source: undefined };
+    case "snapshot":
+      return { snapshot: undefined };
+    case "archive":
+      return { archived: undefined };
   }
 }
 

@@ -5,7 +5,7 @@ import { type CapsuleSize, newId, WrennError } from "@wrenn/contracts";
 import { syncDirectory, writeFileAtomic } from "@wrenn/daemon";
 import { checkDiskSpace } from "../disk-space.ts";
 import { GuestAgent } from "../guest/guest-agent.ts";
-import { newIdentity } from "../guest/identity.ts";
+import { bootEpoch, newIdentity } from "../guest/identity.ts";
 import { runInGuest } from "../guest/run-in-guest.ts";
 import { waitForGuest } from "../guest/wait-for-guest.ts";
 import type { Layout } from "../layout.ts";
@@ -116,7 +116,13 @@ async function exercise(machine: Machine, bootToken: string, signal: AbortSignal
   await using guest = new GuestAgent(machine.guestUrl, bootToken);
   try {
     const envdVersion = await waitForGuest(guest, machine, bootTimeoutMs, signal);
-    await guest.claim(newIdentity(machine, "boot", "capsule", bootToken), signal);
+    const computer = {
+      kind: "boot",
+      restoreEpoch: bootEpoch,
+      hostname: "capsule",
+      accessToken: bootToken,
+    } as const;
+    await guest.claim(newIdentity(machine, computer), signal);
     const kernelVersion = await runInGuest(guest, "uname", ["-r"], signal);
     await guest.prepareSnapshot(signal);
     return { envdVersion, kernelVersion: kernelVersion.trim().slice(0, 128) };

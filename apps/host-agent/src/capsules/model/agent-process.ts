@@ -4,13 +4,10 @@ import { Journal, type JournalObserver } from "../../journal/journal.ts";
 import { layoutOf, makeDirectories } from "../../layout.ts";
 import { AgentMetrics } from "../../metrics/metrics.ts";
 import { ChangeLog } from "../../reports/change-log.ts";
-import { openStores } from "../../snapshots/open-stores.ts";
 import { TemplateStore } from "../../templates/template-store.ts";
 import { SimulatedDriver } from "../../vmm/simulated/simulated-driver.ts";
-import { heldBy } from "../held.ts";
-import { reapOrphans } from "../reap.ts";
-import { recoverCapsules } from "../recover.ts";
-import { CapsuleService } from "../service.ts";
+import { openCapsules } from "../open-capsules.ts";
+import type { CapsuleService } from "../service.ts";
 import type { Answer, Call, Calls, Fault, Seen } from "./calls.ts";
 
 /**
@@ -18,8 +15,7 @@ import type { Answer, Call, Calls, Fault, Seen } from "./calls.ts";
  * this process. So it can be ended as a crash ends it, at any step.
  */
 let capsules: CapsuleService | undefined;
-/** Owns what the agent does in the background. */
-let stack = new AsyncDisposableStack();
+let life = new AsyncDisposableStack();
 let fault: Fault | undefined;
 
 /** Ends this process at the step that the command under way names, counted from its first. */
@@ -35,16 +31,15 @@ async function open({ dir, envdBinary, epoch }: Parameters<Calls["open"]>[0]): P
   await makeDirectories(layout);
   const journal = new Journal(layout.journal, logger, crash);
   const contents = await journal.load();
-  await reapOrphans(layout, contents, logger);
-  const made = {
-    ...{ layout, logger, slots: undefined, signal: new AbortController().signal },
+  const parts = {
+    ...{ layout, journal, logger, slots: undefined, signal: new AbortController().signal },
     vmm: new SimulatedDriver(envdBinary),
+    changes: new ChangeLog(epoch),
     metrics: new AgentMetrics(),
+    templates: new TemplateStore(layout.images),
   };
-  const templates = new TemplateStore(layout.images);
-  const stores = await openStores({ ...made, templates }, heldBy(contents), stack);
-  const parts = { ...made, ...stores, journal, changes: new ChangeLog(epoch) };
-  capsules = new CapsuleService(parts, await recoverCapsules(contents, parts));
+  life = new AsyncDisposableStack();
+  capsules = await openCapsules(parts, contents, life);
 }
 
 function service(): CapsuleService {
@@ -55,18 +50,16 @@ function service(): CapsuleService {
 function see(): Seen[] {
   return service()
     .list()
-    .map(({ request, state, generation, revision, reason, machine }) => {
-      return { id: request.id, state, generation, revision, reason, pid: machine?.process.pid };
+    .map(({ id, state, generation, revision, reason, machine }) => {
+      return { id, state, generation, revision, reason, pid: machine?.process.pid };
     });
 }
 
 const calls: Calls = {
   open,
   async close() {
-    await capsules?.[Symbol.asyncDispose]();
+    await life.disposeAsync();
     capsules = undefined;
-    await stack.disposeAsync();
-    stack = new AsyncDisposableStack();
   },
   async see() {
     return see();
@@ -76,7 +69,7 @@ const calls: Calls = {
     await service().create({ id, generation, size, operation: "op", template: "minimal" });
   },
   async destroy({ id, generation }) {
-    await service().destroy(id, "op", generation);
+    await service().destroy({ id, operation: "op", generation });
   },
 };
 

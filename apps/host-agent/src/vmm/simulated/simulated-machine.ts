@@ -99,6 +99,7 @@ export class SimulatedMachine implements Machine {
 
   async freeze(options: FreezeOptions, signal: AbortSignal): Promise<Frozen> {
     signal.throwIfAborted();
+    if (!(await isRunning(this.process))) throw new WrennError("agent_error", "the machine has ended");
     await using undo = new AsyncDisposableStack();
     undo.defer(async () => this.#signal("SIGCONT"));
     this.#signal("SIGSTOP");

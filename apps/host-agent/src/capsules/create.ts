@@ -1,0 +1,64 @@
+import { isId, sizeProblem, WrennError } from "@wrenn/contracts";
+import { abortable } from "../abortable.ts";
+import type { RestoreSource } from "../snapshots/restore-source.ts";
+import type { Capsule, CapsuleRequest } from "./capsule.ts";
+import { machineHolder } from "./held.ts";
+import { hostError, reasonOf } from "./host-error.ts";
+import type { HostParts } from "./host-parts.ts";
+import { startMachine } from "./start-machine.ts";
+import { watchMachine } from "./watch-machine.ts";
+
+/** Makes a capsule run for the first time. What fails leaves nothing of it. */
+export async function createCapsule(
+  capsule: Capsule,
+  snapshotId: string | undefined,
+  parts: HostParts,
+): Promise<void> {
+  const { logger, signal } = parts;
+  const began = performance.now();
+  try {
+    await using held = new AsyncDisposableStack();
+    if (snapshotId !== undefined) {
+      parts.snapshots.hold(snapshotId, machineHolder(capsule.id));
+      held.defer(() => parts.snapshots.release(snapshotId, machineHolder(capsule.id)));
+    }
+    const source = await abortable(sourceOf(capsule, snapshotId, parts), signal);
+    await using started = await startMachine(capsule, source, "clone", parts);
+    signal.throwIfAborted();
+    const startedAt = new Date().toISOString();
+    capsule.move({ step: "running", startedAt, versions: source.versions });
+    started.move();
+    held.move();
+  } catch (error) {
+    logger.error({ err: error }, "capsule did not start");
+    await capsule.forget(reasonOf(error));
+    throw signal.aborted ? signal.reason : hostError(error);
+  }
+  const createMs = Math.round(performance.now() - began);
+  logger.info({ createMs, pid: capsule.machine?.process.pid }, "capsule runs");
+  watchMachine(capsule, parts);
+}
+
+async function sourceOf(
+  { template, size }: Capsule,
+  snapshotId: string | undefined,
+  { snapshots, boots, signal }: HostParts,
+): Promise<RestoreSource> {
+  return snapshotId === undefined
+    ? await boots.get(template, size)
+    : await snapshots.source(snapshotId, signal);
+}
+
+/** @throws {WrennError} `invalid_request`. */
+export function checkCreate(request: CapsuleRequest): void {
+  if (!isId("capsule", request.id)) {
+    throw new WrennError("invalid_request", `${JSON.stringify(request.id)} is not a capsule id`, {
+      field: "capsule_id",
+    });
+  }
+  const problem = sizeProblem(request.size);
+  if (!problem) return;
+  const field = problem.part === "vcpus" ? "vcpus" : "memory_mb";
+  const message = `${field} must be one of ${problem.choices.join(", ")}, not ${request.size[problem.part]}`;
+  throw new WrennError("invalid_request", message, { field });
+}

@@ -1,0 +1,30 @@
+import type { JournalContents } from "../journal/journal.ts";
+import { openStores } from "../snapshots/open-stores.ts";
+import type { TemplateStore } from "../templates/template-store.ts";
+import { heldBy } from "./held.ts";
+import type { HostParts } from "./host-parts.ts";
+import { reapOrphans } from "./reap.ts";
+import { recoverCapsules } from "./recover.ts";
+import { CapsuleService } from "./service.ts";
+
+export type OpenOptions = Omit<HostParts, "layers" | "snapshots" | "boots"> & {
+  readonly templates: TemplateStore;
+};
+
+/**
+ * Finds what an earlier life of the agent left: removes what nobody owns, and takes up the rest.
+ *
+ * @param stack owns what is opened.
+ */
+export async function openCapsules(
+  options: OpenOptions,
+  contents: JournalContents,
+  stack: AsyncDisposableStack,
+): Promise<CapsuleService> {
+  const { templates, ...made } = options;
+  await reapOrphans(made.layout, contents, made.logger);
+  const stores = await openStores({ ...made, templates }, heldBy(contents), stack);
+  const parts = { ...made, ...stores };
+  const recovered = await recoverCapsules(contents, parts);
+  return stack.use(new CapsuleService(parts, recovered));
+}

@@ -1,0 +1,118 @@
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { WrennError } from "@wrenn/contracts";
+import { checkDiskSpace } from "../disk-space.ts";
+import { GuestAgent, type GuestIdentity } from "../guest/guest-agent.ts";
+import { newIdentity, sameIdentity } from "../guest/identity.ts";
+import { waitForGuest } from "../guest/wait-for-guest.ts";
+import type { NetworkSlot } from "../network/slot.ts";
+import type { SlotPool } from "../network/slot-pool.ts";
+import type { RestoreSource } from "../snapshots/restore-source.ts";
+import type { Machine, RestoreSpec } from "../vmm/vmm.ts";
+import type { Capsule } from "./capsule.ts";
+import { machineHolder } from "./held.ts";
+import type { HostParts } from "./host-parts.ts";
+import { release, runDirOf, runHoldings } from "./release.ts";
+
+/** Room for what a guest writes soon after it starts. */
+const diskReserveMib = 64;
+
+/** Longest wait for a restored guest to take its identity. */
+const claimTimeoutMs = 30_000;
+
+/** A clone becomes a computer of its own; a resumed one goes on as the computer that it was. */
+export type Restoring = "clone" | "resume";
+
+/**
+ * Restores a machine for a capsule, and tells it who it is. On failure nothing of it is left.
+ *
+ * @returns what ends it again, until it is moved.
+ */
+export async function startMachine(
+  capsule: Capsule,
+  source: RestoreSource,
+  restoring: Restoring,
+  parts: HostParts,
+): Promise<AsyncDisposableStack> {
+  await checkDiskSpace(parts.layout.root, diskReserveMib);
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => release(capsule, runHoldings, parts));
+  const machine = await restore(capsule, source, parts);
+  const guest = new GuestAgent(machine.guestUrl, source.token);
+  capsule.attach({ machine, guest });
+  await claim(machine, guest, identityOf(capsule, source, machine, restoring), parts);
+  return undo.move();
+}
+
+async function restore(capsule: Capsule, source: RestoreSource, parts: HostParts): Promise<Machine> {
+  const spec = await prepare(capsule, source, parts);
+  parts.signal.throwIfAborted();
+  capsule.note({ step: "machine" });
+  // A machine that does not start is ended by its driver.
+  const machine = await parts.vmm.restore(spec, parts.signal);
+  const { process, guestUrl } = machine;
+  capsule.note({ step: "started", process, guestUrl });
+  return machine;
+}
+
+/** Everything that a machine needs before it is started. */
+async function prepare(capsule: Capsule, source: RestoreSource, parts: HostParts): Promise<RestoreSpec> {
+  const { layers, slots, snapshots, signal } = parts;
+  const { id } = capsule;
+  capsule.note({ step: "source", id: source.id, diskBytes: source.diskBytes });
+  snapshots.hold(source.id, machineHolder(id));
+  const runDir = runDirOf(id, parts);
+  capsule.note({ step: "run_dir" });
+  await mkdir(runDir, { mode: 0o700 });
+  const diskPath = layers.newPath();
+  capsule.note({ step: "disk", path: diskPath });
+  layers.hold(diskPath, machineHolder(id));
+  const slot = slots && (await takeSlot(capsule, slots, signal));
+  const tokenSha256 = createHash("sha256").update(source.token).digest("hex");
+  return { id, runDir, diskPath, size: source.size, slot, tokenSha256, snapshot: source.machine };
+}
+
+async function takeSlot(capsule: Capsule, slots: SlotPool, signal: AbortSignal): Promise<NetworkSlot> {
+  await using undo = new AsyncDisposableStack();
+  const slot = await slots.acquire(signal);
+  undo.defer(() => slots.release(slot));
+  capsule.note({ step: "slot", index: slot.index });
+  undo.move();
+  return slot;
+}
+
+/** Noted before the guest learns of it. */
+function identityOf(
+  capsule: Capsule,
+  source: RestoreSource,
+  machine: Machine,
+  restoring: Restoring,
+): GuestIdentity {
+  const restoreEpoch = source.restoreEpoch + 1;
+  const accessToken = restoring === "resume" ? source.token : randomBytes(32).toString("hex");
+  capsule.note({ step: "claim", accessToken, restoreEpoch });
+  if (restoring === "resume") return sameIdentity(machine, restoreEpoch, accessToken);
+  return newIdentity(machine, { kind: "clone", restoreEpoch, hostname: capsule.id, accessToken });
+}
+
+async function claim(
+  machine: Machine,
+  guest: GuestAgent,
+  identity: GuestIdentity,
+  { vmm, signal }: HostParts,
+): Promise<void> {
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(claimTimeoutMs)]);
+  const gone = machine.exited.then(({ lastWords }) => {
+    throw new WrennError(
+      "agent_error",
+      `the machine ended while it started: ${lastWords || "it said nothing"}`,
+    );
+  });
+  // Not before the guest runs: QEMU may drop a packet that comes while it loads, and TCP tries again a second later.
+  const claimed = machine.started.then(async () => {
+    // Passt tries once to reach a guest that it has not heard of yet, so the first to call it must be content with that.
+    if (vmm.network === "passt") await waitForGuest(guest, machine, claimTimeoutMs, signal);
+    await guest.claim(identity, deadline);
+  });
+  await Promise.race([claimed, gone]);
+}
