@@ -1,5 +1,5 @@
 import { createHash, X509Certificate } from "node:crypto";
-import { isId } from "@wrenn/contracts";
+import { isId, newId } from "@wrenn/contracts";
 import type {
   ErrorBody,
   Host,
@@ -101,6 +101,35 @@ describe("an operator", () => {
     await cp.request("DELETE", `/v1/capsules/${id}`);
     expect((await remove()).statusCode).toBe(204);
     expect((await cp.request("GET", `/v1/capsules/${id}`)).json()).toMatchObject({ status: "stopped" });
+    expect((await host.report()).json()).toMatchObject({ error: { code: "unauthorized" } });
+  });
+});
+
+describe("a host that does not come back", () => {
+  const remove = (id: string, query: string) => cp.request("DELETE", `/v1/hosts/${id}${query}`);
+
+  test("is removed by force, with all that is on it, and by nothing else", async () => {
+    const host = await cp.newHost();
+    const ids = [await cp.runningCapsule(host.id), await cp.runningCapsule(host.id)];
+    const { kysely } = cp.database;
+    await kysely
+      .insertInto("snapshots")
+      .values({
+        ...{ id: newId("snapshot"), team_id: cp.teamId, name: "mine", host_id: host.id, state: "ready" },
+        ...{ capsule_id: ids[0] ?? "", template: "minimal", vcpus: 1, memory_mib: 512 },
+      })
+      .execute();
+    const reports = await remove(host.id, "?force=true");
+    expect(reports.json()).toMatchObject({ error: { code: "conflict", field: "force" } });
+    await sql`update hosts set last_report_at = null where id = ${host.id}`.execute(kysely);
+    const occupied = await remove(host.id, "");
+    expect(occupied.json()).toMatchObject({ error: { code: "conflict", message: /2 capsules and 1 snap/ } });
+    expect((await remove(host.id, "?force=perhaps")).statusCode).toBe(400);
+    expect((await remove(host.id, "?force=true")).statusCode).toBe(204);
+    for (const id of ids) {
+      const shown = (await cp.request("GET", `/v1/capsules/${id}`)).json();
+      expect(shown).toMatchObject({ status: "stopped", reason: "host_removed" });
+    }
     expect((await host.report()).json()).toMatchObject({ error: { code: "unauthorized" } });
   });
 });

@@ -1,4 +1,11 @@
-import { CreateHostBody, type Host, HostList, HostParams, HostWithToken } from "@wrenn/contracts/rest";
+import {
+  CreateHostBody,
+  type Host,
+  HostList,
+  HostParams,
+  HostWithToken,
+  RemoveHostQuery,
+} from "@wrenn/contracts/rest";
 import { Type } from "typebox";
 import { type Api, errorResponses, noContent, schemaIds } from "../api.ts";
 import { requirePlatform } from "../auth/authenticate.ts";
@@ -79,13 +86,15 @@ export function hostRoutes(api: Api, hosts: HostService): void {
         operationId: "removeHost",
         tags,
         summary: "Remove a host",
-        description: "Refused while capsules are on it. Its agent is not let in any more.",
+        description:
+          "Refused while capsules or snapshots are on it, but for `force`. Its agent is not let in any more.",
         params: HostParams,
-        response: { 204: noContent, ...errorResponses(403, 404, 409) },
+        querystring: RemoveHostQuery,
+        response: { 204: noContent, ...errorResponses(400, 403, 404, 409) },
       },
     },
-    async ({ params }, reply) => {
-      await hosts.remove(params.id);
+    async ({ params, query }, reply) => {
+      await hosts.remove(params.id, query.force === "true");
       return reply.code(204).send(null);
     },
   );

@@ -4,14 +4,8 @@ import type { Kysely } from "kysely";
 import type { Authority } from "../authority/authority.ts";
 import type { Schema } from "../database/schema.ts";
 import type { Hosts } from "./hosts.ts";
-import {
-  findHost,
-  insertHost,
-  type KnownHost,
-  listHosts,
-  removeHost,
-  replaceRegistrationToken,
-} from "./store.ts";
+import { abandonHost, type InTheWay, removeHost } from "./removal.ts";
+import { findHost, insertHost, type KnownHost, listHosts, replaceRegistrationToken } from "./store.ts";
 import { newRegistrationToken, tokenHash } from "./tokens.ts";
 import { toWire } from "./wire.ts";
 
@@ -46,14 +40,21 @@ export class HostService {
     return this.#withToken(await this.#find(id));
   }
 
-  /** @throws {WrennError} `conflict` while capsules are on it. */
-  async remove(id: string): Promise<void> {
-    await this.#find(id);
+  /**
+   * Removes a host.
+   *
+   * @param force also one with capsules and snapshots, which end with it; for a host that does not report any more.
+   * @throws {WrennError} `conflict` while something is on it, or, by force, while it reports.
+   */
+  async remove(id: string, force: boolean): Promise<void> {
+    const { silent } = await this.#find(id);
     const inTheWay = await removeHost(this.#db, id);
-    if (inTheWay > 0) {
-      const what = inTheWay === 1 ? "1 capsule" : `${inTheWay} capsules`;
-      throw new WrennError("conflict", `host ${id} has ${what}; destroy what is on it first`);
+    if (inTheWay && !force) throw new WrennError("conflict", `host ${id} has ${wordsOf(inTheWay)}`);
+    if (inTheWay && !silent) {
+      const sentence = `host ${id} reports; force is for hosts that do not. It has ${wordsOf(inTheWay)}`;
+      throw new WrennError("conflict", sentence, { field: "force" });
     }
+    if (inTheWay) await abandonHost(this.#db, id);
     this.#hosts.forget(id);
   }
 
@@ -68,4 +69,10 @@ export class HostService {
     if (!row) throw new WrennError("not_found", `there is no host ${JSON.stringify(id)}`, { field: "id" });
     return row;
   }
+}
+
+function wordsOf({ capsules, snapshots }: InTheWay): string {
+  const count = (number: number, one: string): string => `${number} ${number === 1 ? one : `${one}s`}`;
+  const words = [capsules > 0 && count(capsules, "capsule"), snapshots > 0 && count(snapshots, "snapshot")];
+  return `${words.filter(Boolean).join(" and ")}; destroy what is on it first`;
 }

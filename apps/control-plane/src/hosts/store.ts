@@ -1,7 +1,6 @@
 import { capsuleStates, type ErrorCode, newId, WrennError } from "@wrenn/contracts";
 import type { HostReportBody } from "@wrenn/contracts/rest";
 import { type Kysely, sql, type Transaction } from "kysely";
-import { isOnHost } from "../capsules/on-host.ts";
 import type { HostRow, Schema } from "../database/schema.ts";
 import { registrationHours } from "./tokens.ts";
 
@@ -213,28 +212,6 @@ export async function doubtAddress(db: Kysely<Schema>, hostId: string): Promise<
     })
     .where("id", "=", hostId)
     .execute();
-}
-
-/**
- * Removes a host; the rows of its capsules that have ended stay.
- *
- * @returns how many capsules are in the way; 0 when it is gone.
- */
-export async function removeHost(db: Kysely<Schema>, id: string): Promise<number> {
-  return db.transaction().execute(async (transaction) => {
-    // Nothing is placed on it from now on: a capsule's row needs the lock of its host's.
-    await transaction.selectFrom("hosts").select("id").where("id", "=", id).forUpdate().execute();
-    const live = await transaction
-      .selectFrom("capsules")
-      .select((eb) => eb.fn.countAll<bigint>().as("count"))
-      .where("host_id", "=", id)
-      .where(isOnHost)
-      .executeTakeFirstOrThrow();
-    if (live.count > 0n) return Number(live.count);
-    await transaction.updateTable("capsules").set({ host_id: null }).where("host_id", "=", id).execute();
-    await transaction.deleteFrom("hosts").where("id", "=", id).execute();
-    return 0;
-  });
 }
 
 function hosts(db: Kysely<Schema>) {

@@ -29,6 +29,10 @@ export class LifecycleHost {
   delayMs = 0;
   /** What the next command of a kind fails with, before anything is done. */
   readonly refusals = new Map<string, ErrorCode>();
+  /** How often it was asked what it has. */
+  asked = 0;
+  /** How often a guest was reached, and with how many bytes. */
+  reached = 0;
   readonly #underWay = new Map<string, Promise<unknown>>();
 
   readonly answers: Answers = {
@@ -71,7 +75,26 @@ export class LifecycleHost {
       this.capsules.delete(capsuleId);
       return {};
     },
-    listCapsules: () => ({ capsules: [...this.capsules.values()] }),
+    listCapsules: () => {
+      this.asked += 1;
+      return { capsules: [...this.capsules.values()] };
+    },
+    touchCapsule: ({ capsuleId }) => {
+      this.#running(capsuleId);
+      return {};
+    },
+    listDirectory: ({ capsuleId }) => {
+      this.#running(capsuleId);
+      this.reached += 1;
+      return { entries: [] };
+    },
+    writeFile: async (parts) => {
+      for await (const { part } of parts) {
+        if (part.case === "target") this.#running(part.value.capsuleId);
+        else if (part.case === "chunk") this.reached += part.value.length;
+      }
+      return { path: "/written" };
+    },
   };
 
   /** A capsule as the host's report has it. */
@@ -126,6 +149,10 @@ export class LifecycleHost {
     this.capsules.set(kept.id, now);
     this.done.push(`${kind} ${request.generation}`);
     return now;
+  }
+
+  #running(id: string): void {
+    if (this.#kept(id).state !== "running") throw refusal("invalid_state");
   }
 
   #kept(id: string): Kept {

@@ -6,6 +6,13 @@ export const HostParams = Type.Object({
   id: Type.String({ minLength: 1, maxLength: 64, description: "Id of the host." }),
 });
 
+export const RemoveHostQuery = Type.Object({
+  force: Type.Enum(["true", "false"], {
+    default: "false",
+    description: "Also a silent host with capsules and snapshots. They end with it.",
+  }),
+});
+
 export const CreateHostBody = Type.Object(
   {
     type: Type.Enum(["regular"], { default: "regular", description: "What the host is for." }),
