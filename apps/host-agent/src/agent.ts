@@ -1,5 +1,8 @@
 import { realpath } from "node:fs/promises";
 import { type Lifetime, type Logger, lockDirectory } from "@wrenn/daemon";
+import { Admission } from "./admission/admission.ts";
+import { budgetOf } from "./admission/budget.ts";
+import { hostReadings } from "./admission/host-readings.ts";
 import { openCapsules } from "./capsules/open-capsules.ts";
 import type { CapsuleService } from "./capsules/service.ts";
 import type { AgentConfig } from "./config.ts";
@@ -55,15 +58,17 @@ export async function runAgent(
   const metrics = new AgentMetrics();
   const changes = new ChangeLog(await nextEpoch(layout.epoch, logger));
   const templates = new TemplateStore(layout.images);
-  const parts = { layout, vmm, slots, templates, journal, changes, metrics, logger, signal };
-  const capsules = await openCapsules(parts, contents, stack);
+  const admission = new Admission(budgetOf(config), hostReadings(layout.root));
+  const parts = { layout, vmm, slots, templates, admission, journal, changes, metrics, logger, signal };
+  const { poolSize, pools } = config;
+  const capsules = await openCapsules({ ...parts, poolSize, pools }, contents, stack);
   const epoch = String(changes.epoch);
   const server = stack.use(await serve(config.listen, { capsules, templates, vmm, epoch, metrics, logger }));
   const linked = { config, layout, registration, server, changes, metrics, logger };
   let reporter: Reporter | undefined;
   const isReported = () => reporter?.acknowledged ?? false;
   // Before the host is registered: what keeps this agent from starting must not use a token up.
-  await openMetrics({ config, capsules, isReported, slots, metrics, logger }, stack);
+  await openMetrics({ config, capsules, isReported, slots, admission, metrics, logger }, stack);
   reporter = await linkToControlPlane(linked, lifetime);
   logger.info({ port: server.port, vmm: vmm.name, vmmVersion: vmm.version, epoch }, "agent serves");
   return {
@@ -93,15 +98,18 @@ interface Observed {
   /** Whether the control plane has acknowledged a report. */
   readonly isReported: () => boolean;
   readonly slots: SlotPool | undefined;
+  readonly admission: Admission;
   readonly metrics: AgentMetrics;
   readonly logger: Logger;
 }
 
 /** Serves what an operator watches, unless that is off. */
 async function openMetrics(observed: Observed, stack: AsyncDisposableStack): Promise<void> {
-  const { config, capsules, isReported, slots, metrics, logger } = observed;
+  const { config, capsules, isReported, slots, admission, metrics, logger } = observed;
   metrics.watchCapsules(() => capsules.list().map(({ state }) => state));
   if (slots) metrics.watchSlots(() => ({ ready: slots.readyCount, used: slots.takenCount }));
+  metrics.watchPool(() => capsules.waitingMachines);
+  metrics.watchRoom(() => admission);
   const missing = () => [
     ...(isReported() ? [] : ["the control plane has not acknowledged a report"]),
     ...(slots?.readyCount === 0 ? ["no network slot is ready"] : []),

@@ -44,6 +44,11 @@ export class Admission {
     return promisedTo([...this.#reservations].map(({ size }) => size));
   }
 
+  /** Memory that may still be promised, in MiB. */
+  get leftMib(): number {
+    return Math.max(this.#budget.promisedMib - this.promisedMib, 0);
+  }
+
   /** Machines that there are, or will be. */
   get machines(): number {
     return this.#reservations.size;
@@ -94,10 +99,9 @@ export class Admission {
 
   /** What is missing, in words. */
   #shortage(sizes: readonly CapsuleSize[], availableMib: number, freeMib: number): string | undefined {
-    const { promisedMib, memoryReserveMib, diskReserveMib, maxMachines } = this.#budget;
-    const leftMib = promisedMib - this.promisedMib;
+    const { memoryReserveMib, diskReserveMib, maxMachines } = this.#budget;
     const needMib = promisedTo(sizes);
-    if (needMib > leftMib) return missing("memory", needMib, Math.max(leftMib, 0));
+    if (needMib > this.leftMib) return missing("memory", needMib, this.leftMib);
     const atOnceMib = memoryReserveMib + sizes.length * monitorMib;
     if (availableMib < atOnceMib) return missing("available memory", atOnceMib, availableMib);
     if (freeMib < diskReserveMib) return missing("disk space", diskReserveMib, freeMib);

@@ -4,6 +4,9 @@ import type { CapsuleVersions, CountedStep, Step } from "../journal/entry.ts";
 import type { Journal } from "../journal/journal.ts";
 import { type CapsuleRecord, recordAfter, recordOf } from "../journal/record.ts";
 import type { ChangeLog } from "../reports/change-log.ts";
+import { TimeKeeper } from "../time-rules/time-keeper.ts";
+import { noTimeRules, type TimeoutReason, type TimeRules } from "../time-rules/time-rules.ts";
+import { systemTimers } from "../time-rules/timers.ts";
 import type { Machine } from "../vmm/vmm.ts";
 import { Operations } from "./operations.ts";
 import { toReport } from "./report.ts";
@@ -19,6 +22,15 @@ export interface CapsuleCommand {
 export interface CapsuleRequest extends CapsuleCommand {
   readonly template: string;
   readonly size: CapsuleSize;
+  /** MiB; 0 or absent for that of what it is made from. */
+  readonly diskMib?: number | undefined;
+  /** None when absent. */
+  readonly timeRules?: TimeRules | undefined;
+}
+
+/** The guest of a capsule, which is in use until this is disposed of. */
+export interface GuestUse extends Disposable {
+  readonly guest: GuestAgent;
 }
 
 /** What runs for a capsule. */
@@ -49,21 +61,29 @@ export class Capsule {
   readonly id: string;
   /** Commands, and what this agent does by itself, one at a time. */
   readonly operations = new Operations();
+  /** What it may do in time, and what it has done of that. */
+  readonly time: TimeKeeper;
   readonly #notebook: Notebook;
   #record: CapsuleRecord;
   #running: RunningMachine | undefined;
+  #room: Disposable | undefined;
+  #act: ((reason: TimeoutReason) => Promise<void>) | undefined;
 
   private constructor(record: CapsuleRecord, notebook: Notebook) {
     this.id = record.id;
     this.#record = record;
     this.#notebook = notebook;
+    const { timeRules: rules = noTimeRules } = record;
+    const act = async (reason: TimeoutReason) => await this.#act?.(reason);
+    this.time = new TimeKeeper({ rules, ranMs: ranMsOf(record), timers: systemTimers, act });
   }
 
   /** A capsule that is about to be created. */
   static begin(request: CapsuleRequest, notebook: Notebook, forkOf?: string): Capsule {
-    const { id, operation, generation, template, size } = request;
+    const { id, operation, generation, template, size, timeRules } = request;
     const fork = forkOf === undefined ? {} : { forkOf };
-    const step: Step = { step: "create", operation, generation, template, ...size, ...fork };
+    const rules = timeRules && { timeRules };
+    const step: Step = { step: "create", operation, generation, template, ...size, ...fork, ...rules };
     const record = recordOf(id, [step]);
     if (!record) throw new RangeError("a journal begins with a create");
     const capsule = new Capsule(record, notebook);
@@ -143,12 +163,42 @@ export class Capsule {
     throw new WrennError("invalid_state", `capsule ${this.id} is ${this.state}, not running`);
   }
 
+  /** Its guest, for whoever asks for it from outside: as long as that is held, the capsule is in use. */
+  use(): GuestUse {
+    const { guest } = this.running;
+    const use = this.time.use();
+    return { guest, [Symbol.dispose]: () => use[Symbol.dispose]() };
+  }
+
+  /** Has its time rules enforced from now on. @param act does what they say. */
+  enforce(act: (reason: TimeoutReason) => Promise<void>): void {
+    this.#act = act;
+    this.#keepTime();
+  }
+
+  /** Room on the host for its machine, which it gives back with that. */
+  get hasRoom(): boolean {
+    return this.#room !== undefined;
+  }
+
+  takeRoom(room: Disposable): void {
+    this.giveRoomBack();
+    this.#room = room;
+  }
+
+  giveRoomBack(): void {
+    this.#room?.[Symbol.dispose]();
+    this.#room = undefined;
+  }
+
   /** Notes a step that is about to be done. */
   note(step: Step): void {
     const { journal } = this.#notebook;
     if (unstoppable.has(step.step)) journal.writeIfPossible(this.id, step);
     else journal.write(this.id, step);
     this.#record = recordAfter(this.#record, step);
+    if (step.step === "time_rules") this.time.rules = step.timeRules;
+    this.#keepTime();
   }
 
   /**
@@ -188,10 +238,29 @@ export class Capsule {
     await this.#notebook.journal.remove(this.id);
     const revision = this.revision + 1;
     this.#record = { ...this.#record, state: "stopped", reason, detail: undefined, revision };
+    this.#keepTime();
+    this.giveRoomBack();
     this.#report();
+  }
+
+  /** Its time passes while its guest runs. */
+  #keepTime(): void {
+    if (!isRunning(this.state)) this.time.stop(this.#record.ranMs ?? 0);
+    else if (this.#act) this.time.start();
   }
 
   #report(): void {
     this.#notebook.changes.record(toReport(this));
   }
+}
+
+/** Whether a guest runs in this state, or goes on if what is under way fails. */
+function isRunning(state: CapsuleState): boolean {
+  return state === "running" || state === "pausing" || state === "snapshotting";
+}
+
+/** For how long it has run: the last run went on while no agent was there to measure it. */
+function ranMsOf({ state, ranMs = 0, runningSince }: CapsuleRecord): number {
+  if (!isRunning(state) || runningSince === undefined) return ranMs;
+  return ranMs + Math.max(Date.now() - Date.parse(runningSince), 0);
 }

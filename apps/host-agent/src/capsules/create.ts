@@ -2,16 +2,24 @@ import { isId, sizeProblem, WrennError } from "@wrenn/contracts";
 import { abortable } from "../abortable.ts";
 import type { RestoreSource } from "../snapshots/restore-source.ts";
 import type { Capsule, CapsuleRequest } from "./capsule.ts";
+import { grownDiskBytes } from "./disk-size.ts";
 import { machineHolder } from "./held.ts";
 import { hostError, reasonOf } from "./host-error.ts";
 import type { HostParts } from "./host-parts.ts";
 import { startMachine } from "./start-machine.ts";
 import { watchMachine } from "./watch-machine.ts";
 
+export interface CreateOptions {
+  /** What it is a clone of; its template when absent. */
+  readonly snapshotId?: string | undefined;
+  /** Size of its disk in MiB; 0 for that of what it is made from. */
+  readonly diskMib?: number | undefined;
+}
+
 /** Makes a capsule run for the first time. What fails leaves nothing of it. */
 export async function createCapsule(
   capsule: Capsule,
-  snapshotId: string | undefined,
+  { snapshotId, diskMib = 0 }: CreateOptions,
   parts: HostParts,
 ): Promise<void> {
   const { logger, signal } = parts;
@@ -23,12 +31,14 @@ export async function createCapsule(
       held.defer(() => parts.snapshots.release(snapshotId, machineHolder(capsule.id)));
     }
     const source = await abortable(sourceOf(capsule, snapshotId, parts), signal);
-    await using started = await startMachine(capsule, source, "clone", parts);
+    const diskBytes = grownDiskBytes(diskMib, source.diskBytes);
+    await using started = await startMachine(capsule, source, "clone", parts, diskBytes);
     signal.throwIfAborted();
     const startedAt = new Date().toISOString();
     capsule.move({ step: "running", startedAt, versions: source.versions });
     started.move();
     held.move();
+    parts.pool.used(source);
   } catch (error) {
     logger.error({ err: error }, "capsule did not start");
     await capsule.forget(reasonOf(error));

@@ -1,9 +1,11 @@
 import type { Logger } from "@wrenn/daemon";
+import type { Admission } from "../admission/admission.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { LayerStore } from "../layers/layer-store.ts";
 import type { Layout } from "../layout.ts";
 import type { AgentMetrics } from "../metrics/metrics.ts";
 import type { SlotPool } from "../network/slot-pool.ts";
+import type { CapsulePool } from "../pool/capsule-pool.ts";
 import type { ChangeLog } from "../reports/change-log.ts";
 import type { SnapshotStore } from "../snapshots/snapshot-store.ts";
 import type { BootSnapshots } from "../templates/boot-snapshots.ts";
@@ -18,6 +20,9 @@ export interface HostParts {
   readonly layers: LayerStore;
   readonly snapshots: SnapshotStore;
   readonly boots: BootSnapshots;
+  readonly admission: Admission;
+  /** Machines that wait for a create. */
+  readonly pool: CapsulePool;
   readonly journal: Journal;
   readonly changes: ChangeLog;
   readonly metrics: AgentMetrics;

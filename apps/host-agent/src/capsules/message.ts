@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Capsule as CapsuleMessage, CapsuleSchema } from "@wrenn/contracts/host";
 import type { Capsule } from "./capsule.ts";
+import { diskMibOf } from "./disk-size.ts";
 
 /** A capsule as the control plane gets it in answer to a command. */
 export function toMessage(capsule: Capsule): CapsuleMessage {
@@ -17,10 +18,7 @@ export function toMessage(capsule: Capsule): CapsuleMessage {
     memoryMib: size.memoryMib,
     reason: capsule.reason,
     ...(startedAt && { startedAt: timestampFromDate(new Date(startedAt)) }),
-    ...(record.diskBytes !== undefined && { diskMib: mebibytes(record.diskBytes) }),
+    ...(record.diskBytes !== undefined && { diskMib: diskMibOf(record.diskBytes) }),
+    timeRules: capsule.time.rules,
   });
-}
-
-function mebibytes(bytes: number): number {
-  return Math.floor(bytes / (1024 * 1024));
 }

@@ -1,4 +1,6 @@
 import type { JournalContents } from "../journal/journal.ts";
+import { openCapsulePool } from "../pool/capsule-pool.ts";
+import type { PoolSizes } from "../pool/pool-sizes.ts";
 import { openStores } from "../snapshots/open-stores.ts";
 import type { TemplateStore } from "../templates/template-store.ts";
 import { heldBy } from "./held.ts";
@@ -7,8 +9,11 @@ import { reapOrphans } from "./reap.ts";
 import { recoverCapsules } from "./recover.ts";
 import { CapsuleService } from "./service.ts";
 
-export type OpenOptions = Omit<HostParts, "layers" | "snapshots" | "boots"> & {
+export type OpenOptions = Omit<HostParts, "layers" | "snapshots" | "boots" | "pool"> & {
   readonly templates: TemplateStore;
+  /** Machines that wait for each base template, and for single ones of them. */
+  readonly poolSize: number;
+  readonly pools: PoolSizes;
 };
 
 /**
@@ -21,10 +26,11 @@ export async function openCapsules(
   contents: JournalContents,
   stack: AsyncDisposableStack,
 ): Promise<CapsuleService> {
-  const { templates, ...made } = options;
+  const { templates, poolSize, pools, ...made } = options;
   await reapOrphans(made.layout, contents, made.logger);
   const stores = await openStores({ ...made, templates }, heldBy(contents), stack);
-  const parts = { ...made, ...stores };
+  const pool = stack.use(openCapsulePool({ ...made, ...stores, poolSize, pools }));
+  const parts = { ...made, ...stores, pool };
   const recovered = await recoverCapsules(contents, parts);
   return stack.use(new CapsuleService(parts, recovered));
 }

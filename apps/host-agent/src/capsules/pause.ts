@@ -28,7 +28,9 @@ export async function pauseCapsule(
   const { operation, generation } = command;
   const snapshot = newId("snapshot");
   const began = performance.now();
-  capsule.move({ step: "pause", operation, generation, snapshot });
+  // The time that has run out is counted anew when the capsule is resumed.
+  const ranMs = because.reason === "max_run_time" ? 0 : Math.round(capsule.time.ranMs);
+  capsule.move({ step: "pause", operation, generation, snapshot, ...because, ranMs });
   try {
     await saveAndEnd(capsule, machine, snapshot, parts, because);
   } catch (error) {

@@ -22,7 +22,7 @@ export async function reapOrphans(
     return;
   }
   await reapTemporaries(layout);
-  await reapRunDirs(layout, new Set(records.map(({ id }) => id)), logger);
+  await reapRunDirs(layout, new Set(records.map(({ id, runDirName = id }) => runDirName)), logger);
 }
 
 /** Files that were being replaced when an earlier life of this agent ended; others keep files beside them. */

@@ -25,6 +25,7 @@ async function recover(record: CapsuleRecord, hostParts: HostParts): Promise<Cap
   const parts = { ...hostParts, logger };
   const capsule = Capsule.recovered(record, parts);
   await settle(capsule, parts);
+  if (capsule.machine) capsule.takeRoom(parts.admission.take(capsule.size));
   if (capsule.state !== record.state) {
     const { state, reason } = capsule;
     logger.warn({ was: record.state, state, reason }, "settled what an earlier life of this agent had begun");
@@ -98,11 +99,11 @@ async function adopt(capsule: Capsule, parts: HostParts): Promise<void> {
 
 /** A machine that runs and cannot be reached is as good as ended: it is, when its holdings are let go of. */
 async function adoptMachine(record: CapsuleRecord, parts: HostParts): Promise<Machine | undefined> {
-  const { id, process, guestUrl, ownLayers, slotIndex } = record;
+  const { process, guestUrl, ownLayers, slotIndex } = record;
   if (!process || !guestUrl || ownLayers.length === 0) return undefined;
   try {
     const slot = slotIndex === undefined ? undefined : slotOf(slotIndex);
-    const runDir = runDirOf(id, parts);
+    const runDir = runDirOf(record, parts);
     return await parts.vmm.adopt({ process, guestUrl, runDir, ownLayers, slot }, parts.signal);
   } catch (err) {
     parts.signal.throwIfAborted();

@@ -1,6 +1,7 @@
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Holding, holdings } from "../journal/entry.ts";
+import type { CapsuleRecord } from "../journal/record.ts";
 import { endPasst } from "../network/passt.ts";
 import { slotOf } from "../network/slot.ts";
 import { findProcesses } from "../processes/find.ts";
@@ -35,9 +36,11 @@ export async function releaseAll(capsule: Capsule, parts: HostParts): Promise<vo
 async function releaseOne(capsule: Capsule, holding: Holding, parts: HostParts): Promise<void> {
   // By the record as it is before it says that this is released.
   const letGo = releases[holding](capsule, parts);
-  if (!letGo) return;
-  capsule.note({ step: "release", holding });
-  await letGo();
+  if (letGo) {
+    capsule.note({ step: "release", holding });
+    await letGo();
+  }
+  if (holding === "machine") capsule.giveRoomBack();
 }
 
 /** @returns how it is let go of, or undefined when it is not held. */
@@ -45,8 +48,8 @@ type Release = (capsule: Capsule, parts: HostParts) => (() => unknown) | undefin
 
 const releases: Readonly<Record<Holding, Release>> = {
   machine: (capsule, parts) => (capsule.record.machine ? () => endMachine(capsule, parts) : undefined),
-  run_dir: ({ id, record }, parts) =>
-    record.runDir ? () => rm(runDirOf(id, parts), { recursive: true, force: true }) : undefined,
+  run_dir: ({ record }, parts) =>
+    record.runDir ? () => rm(runDirOf(record, parts), { recursive: true, force: true }) : undefined,
   slot({ record: { slotIndex } }, { slots }) {
     return slotIndex === undefined ? undefined : () => slots?.release(slotOf(slotIndex));
   },
@@ -64,18 +67,18 @@ const releases: Readonly<Record<Holding, Release>> = {
 };
 
 /** Where its machine keeps sockets and logs. */
-export function runDirOf(capsuleId: string, { layout }: HostParts): string {
-  return join(layout.machines, capsuleId);
+export function runDirOf({ id, runDirName = id }: CapsuleRecord, { layout }: HostParts): string {
+  return join(layout.machines, runDirName);
 }
 
 /** Ends the VMM, also one that was started and never noted. */
 async function endMachine(capsule: Capsule, parts: HostParts): Promise<void> {
-  const { id, record } = capsule;
+  const { record } = capsule;
   const running = capsule.detach();
   await using _ = running?.guest;
   if (running) return await running.machine[Symbol.asyncDispose]();
   if (record.process) await endProcess(record.process);
-  const runDir = runDirOf(id, parts);
+  const runDir = runDirOf(record, parts);
   // Its directory is the last that goes of a machine.
   if (!(await isThere(runDir))) return;
   const slot =

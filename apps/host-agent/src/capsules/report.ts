@@ -2,6 +2,8 @@ import type { CapsuleState } from "@wrenn/contracts";
 import type { ReportedCapsule } from "@wrenn/contracts/rest";
 import { wrennVersion } from "@wrenn/daemon";
 import type { CapsuleVersions } from "../journal/entry.ts";
+import { reportedTimeRules, type TimeRules } from "../time-rules/time-rules.ts";
+import { diskMibOf } from "./disk-size.ts";
 
 /** What a report tells of a capsule. */
 interface Reportable {
@@ -13,10 +15,9 @@ interface Reportable {
   readonly detail: string;
   readonly startedAt: string | undefined;
   readonly versions: CapsuleVersions | undefined;
+  readonly time: { readonly rules: TimeRules };
   readonly record: { readonly diskBytes?: number | undefined };
 }
-
-const mebibyte = 1024 * 1024;
 
 /** As much of a log as a report may carry. */
 const maxDetailLength = 4096;
@@ -32,7 +33,8 @@ export function toReport(capsule: Reportable): ReportedCapsule {
     ...(capsule.reason && { reason: capsule.reason }),
     ...(capsule.detail && { detail: capsule.detail.slice(-maxDetailLength) }),
     ...(capsule.startedAt && { started_at: capsule.startedAt }),
-    ...(record.diskBytes !== undefined && { disk_size_mb: Math.floor(record.diskBytes / mebibyte) }),
+    ...(record.diskBytes !== undefined && { disk_size_mb: diskMibOf(record.diskBytes) }),
+    time_rules: reportedTimeRules(capsule.time.rules),
     versions: versions
       ? {
           image_version: versions.imageVersion,

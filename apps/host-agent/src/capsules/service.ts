@@ -1,4 +1,6 @@
+import { isDeepStrictEqual } from "node:util";
 import { newId, WrennError } from "@wrenn/contracts";
+import type { TimeRules } from "../time-rules/time-rules.ts";
 import { Capsule, type CapsuleCommand, type CapsuleRequest } from "./capsule.ts";
 import { checkGeneration } from "./commands.ts";
 import { checkCreate, createCapsule } from "./create.ts";
@@ -7,6 +9,7 @@ import { hostError } from "./host-error.ts";
 import type { HostParts } from "./host-parts.ts";
 import { pauseCapsule } from "./pause.ts";
 import { type ResumeRequest, resumeCapsule } from "./resume.ts";
+import { timeOut } from "./time-out.ts";
 import { watchMachine } from "./watch-machine.ts";
 
 /**
@@ -23,9 +26,15 @@ export class CapsuleService implements AsyncDisposable {
     this.#parts = parts;
     for (const capsule of recovered) {
       this.#capsules.set(capsule.id, capsule);
+      this.#enforceTime(capsule);
       if (capsule.state === "running")
         watchMachine(capsule, this.#partsOf(capsule, capsule.record.operation));
     }
+  }
+
+  /** Machines that wait for a create. */
+  get waitingMachines(): number {
+    return this.#parts.pool.readyCount;
   }
 
   list(): Capsule[] {
@@ -48,9 +57,10 @@ export class CapsuleService implements AsyncDisposable {
     this.#checkOpen();
     const capsule = begin(request, this.#parts);
     this.#capsules.set(request.id, capsule);
+    this.#enforceTime(capsule);
     await this.#run("create", capsule, request, async (parts) => {
       try {
-        await createCapsule(capsule, undefined, parts);
+        await createCapsule(capsule, { diskMib: request.diskMib }, parts);
       } finally {
         if (capsule.state === "stopped") this.#capsules.delete(capsule.id);
       }
@@ -73,6 +83,20 @@ export class CapsuleService implements AsyncDisposable {
     return capsule;
   }
 
+  /** Replaces what a capsule may do in time, whatever is being done with it. */
+  async changeTimeRules(id: string, timeRules: TimeRules): Promise<Capsule> {
+    const capsule = this.get(id);
+    if (isDeepStrictEqual(timeRules, capsule.time.rules)) return capsule;
+    capsule.move({ step: "time_rules", timeRules });
+    await capsule.sync();
+    return capsule;
+  }
+
+  /** A running capsule is used by somebody who does not reach its guest through this host. */
+  touch(id: string): void {
+    using _ = this.get(id).use();
+  }
+
   /** Ends a capsule and everything of it. Destroying what is not there is fine. */
   async destroy(command: CapsuleCommand): Promise<void> {
     const capsule = this.#capsules.get(command.id);
@@ -89,6 +113,7 @@ export class CapsuleService implements AsyncDisposable {
 
   /** Finishes what is under way and lets go of the capsules: they run on, and the next agent serves them. */
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const { time } of this.list()) time[Symbol.dispose]();
     await Promise.all(this.list().map((capsule) => capsule.operations.idle()));
     await Promise.all(
       this.list().map(async (capsule) => {
@@ -110,6 +135,25 @@ export class CapsuleService implements AsyncDisposable {
       // A newer command may have come before this one's turn.
       checkGeneration(capsule, command);
       await work(this.#partsOf(capsule, command.operation, signal));
+    });
+  }
+
+  #enforceTime(capsule: Capsule): void {
+    const pause = (command: CapsuleCommand, reason: string) =>
+      this.#run(`pause ${command.operation}`, capsule, command, async (parts) => {
+        // Whoever came first may have used it.
+        if (capsule.time.due) await pauseCapsule(capsule, command, parts, { reason });
+      });
+    const destroy = (command: CapsuleCommand, reason: string) => this.#end(capsule, command, reason);
+    capsule.enforce(async (reason) => {
+      if (this.#draining || this.#parts.signal.aborted) return;
+      try {
+        await timeOut(capsule, { pause, destroy });
+      } catch (err) {
+        const { logger } = this.#partsOf(capsule, capsule.record.operation);
+        logger.error({ err, reason }, "the time of a capsule is over, and it could not be ended");
+        throw err;
+      }
     });
   }
 

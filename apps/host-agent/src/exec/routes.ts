@@ -22,7 +22,7 @@ async function* exec(
   request: ExecRequest,
   context: HandlerContext,
 ): AsyncIterable<ExecEvent> {
-  const { guest } = capsules.get(request.capsuleId);
+  using use = capsules.get(request.capsuleId).use();
   const process = {
     cmd: request.cmd,
     args: request.args,
@@ -30,7 +30,7 @@ async function* exec(
     ...(request.cwd === undefined ? {} : { cwd: request.cwd }),
   };
   const tag = request.tag === undefined ? {} : { tag: request.tag };
-  const stream = guest.processes.start(
+  const stream = use.guest.processes.start(
     { process, stdin: false, ...tag },
     { headers: startHeaders(request), signal: context.signal },
   );

@@ -24,10 +24,10 @@ export function fileRoutes(capsules: CapsuleService): Routes {
     readFile: (request, context) => readFile(capsules, request, context),
     writeFile: (parts, context) => writeFile(capsules, parts, context),
     async listDirectory(request, context) {
-      const { guest } = capsules.get(request.capsuleId);
+      using use = capsules.get(request.capsuleId).use();
       const options = { headers: asUser(request.user), signal: context.signal };
       try {
-        const { entries } = await guest.filesystem.listDir(
+        const { entries } = await use.guest.filesystem.listDir(
           { path: request.path, depth: request.depth },
           options,
         );
@@ -44,8 +44,8 @@ async function* readFile(
   request: ReadFileRequest,
   context: HandlerContext,
 ): AsyncIterable<MessageInitShape<typeof ReadFileResponseSchema>> {
-  const { guest } = capsules.get(request.capsuleId);
-  const { body } = await guest.request({
+  using use = capsules.get(request.capsuleId).use();
+  const { body } = await use.guest.request({
     method: "GET",
     path: filesPath(request.path),
     headers: asUser(request.user),
@@ -65,8 +65,8 @@ async function writeFile(
   const first = await iterator.next();
   const target = first.done ? undefined : targetOf(first.value);
   if (!target) throw new WrennError("invalid_request", "the first message names no file", { field: "path" });
-  const { guest } = capsules.get(target.capsuleId);
-  const { body } = await guest.request({
+  using use = capsules.get(target.capsuleId).use();
+  const { body } = await use.guest.request({
     method: "POST",
     path: filesPath(target.path),
     headers: { ...asUser(target.user), "content-type": "application/octet-stream" },

@@ -1,3 +1,4 @@
+import { timeoutActions } from "@wrenn/contracts/rest";
 import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
 
@@ -13,6 +14,13 @@ const generation = Type.Integer();
 const revision = Type.Integer();
 
 const Process = Type.Object({ pid: Type.Integer(), startTicks: Type.String(), bootId: Type.String() });
+
+/** What it may do in time. */
+const timeRules = Type.Object({
+  idleTimeoutSec: Type.Integer(),
+  maxRunSec: Type.Integer(),
+  action: Type.Enum([...timeoutActions]),
+});
 
 const Versions = Type.Object({
   imageVersion: Type.String(),
@@ -40,7 +48,16 @@ const moves = [
   /** It cannot go on. Its machine is let go of; it itself stays until it is destroyed, and so does its disk. */
   Type.Object({ step: Type.Literal("failed"), revision, reason: Type.String(), detail }),
   /** `snapshot` is about to be made of it. If that is there when the agent starts, the capsule is paused. */
-  Type.Object({ step: Type.Literal("pause"), operation, generation, revision, snapshot: Type.String() }),
+  Type.Object({
+    step: Type.Literal("pause"),
+    operation,
+    generation,
+    revision,
+    snapshot: Type.String(),
+    reason,
+    /** For how long it counts as having run when it is paused, in milliseconds. */
+    ranMs: Type.Optional(Type.Integer()),
+  }),
   Type.Object({ step: Type.Literal("paused"), revision, reason, detail }),
   /** It is about to be restored from the snapshot that it was paused to, or started from the disk of it. */
   Type.Object({ step: Type.Literal("resume"), operation, generation, revision, fromDisk: Type.Boolean() }),
@@ -71,12 +88,27 @@ const steps = [
     memoryMib: Type.Integer(),
     /** The capsule that it is a copy of, and the operation that makes it. */
     forkOf: Type.Optional(Type.String()),
+    timeRules: Type.Optional(timeRules),
   }),
   /** Its machine is about to be restored from this snapshot, which its disk and its next snapshot stand on. */
   Type.Object({ step: Type.Literal("source"), id: Type.String(), diskBytes: Type.Integer() }),
   Type.Object({ step: Type.Literal("run_dir") }),
   /** A layer of its own, on top of those that it has. */
   Type.Object({ step: Type.Literal("disk"), path: Type.String() }),
+  /** A machine that waited is its own from here on, with all that this one has. */
+  Type.Object({
+    step: Type.Literal("take_over"),
+    source: Type.String(),
+    diskBytes: Type.Integer(),
+    /** Name of the directory below `machines/`. */
+    runDir: Type.String(),
+    diskPath: Type.String(),
+    slotIndex: Type.Optional(Type.Integer()),
+    process: Process,
+    guestUrl: Type.String(),
+  }),
+  /** Its disk is about to be given another size. */
+  Type.Object({ step: Type.Literal("disk_size"), bytes: Type.Integer() }),
   /** All the layers of its own, lowest first. */
   Type.Object({ step: Type.Literal("layers"), paths: Type.Array(Type.String()) }),
   Type.Object({ step: Type.Literal("slot"), index: Type.Integer() }),
@@ -93,6 +125,7 @@ const steps = [
   Type.Object({ step: Type.Literal("command"), operation, generation, revision }),
   /** What is to be known of it changed, and its state did not. */
   Type.Object({ step: Type.Literal("remark"), revision, reason, detail }),
+  Type.Object({ step: Type.Literal("time_rules"), revision, timeRules }),
   /** Something is about to be let go of. Written first: a slot that is free may be another capsule's at once. */
   Type.Object({ step: Type.Literal("release"), holding: Type.Enum([...holdings]) }),
   ...moves,

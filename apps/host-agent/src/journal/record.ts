@@ -1,5 +1,6 @@
 import type { CapsuleState } from "@wrenn/contracts";
 import type { ProcessIdentity } from "../processes/identity.ts";
+import type { TimeRules } from "../time-rules/time-rules.ts";
 import type { CapsuleVersions, Holding, Step } from "./entry.ts";
 
 /** What the journal of a capsule says, taken together: all that has to be known of it when the agent starts again. */
@@ -18,6 +19,8 @@ export interface CapsuleRecord {
   readonly forkOf?: string | undefined;
   /** What the capsule may still hold; letting go of what is gone already is fine. */
   readonly runDir: boolean;
+  /** Name of its machine's directory, where that is not its own: the machine waited before it was this capsule's. */
+  readonly runDirName?: string | undefined;
   readonly machine: boolean;
   readonly slotIndex?: number | undefined;
   readonly process?: ProcessIdentity | undefined;
@@ -40,6 +43,10 @@ export interface CapsuleRecord {
   /** RFC 3339: when it first ran, and since when it runs. */
   readonly startedAt?: string | undefined;
   readonly runningSince?: string | undefined;
+  /** For how long it had run by then, in milliseconds; and for how long when the pause is done that was begun. */
+  readonly ranMs?: number | undefined;
+  readonly ranMsWhenPaused?: number | undefined;
+  readonly timeRules?: TimeRules | undefined;
   readonly versions?: CapsuleVersions | undefined;
   readonly reason?: string | undefined;
   readonly detail?: string | undefined;
@@ -54,9 +61,9 @@ const nothingHeld = {
 export function recordOf(id: string, entries: readonly Step[]): CapsuleRecord | undefined {
   const [first, ...rest] = entries;
   if (first?.step !== "create") return undefined;
-  const { operation, generation, template, vcpus, memoryMib, forkOf } = first;
+  const { operation, generation, template, vcpus, memoryMib, forkOf, timeRules } = first;
   const begun: CapsuleRecord = {
-    ...{ id, operation, generation, template, vcpus, memoryMib, forkOf },
+    ...{ id, operation, generation, template, vcpus, memoryMib, forkOf, timeRules },
     ...{ state: "starting", revision: 1, ...nothingHeld },
   };
   return rest.reduce(recordAfter, begun);
@@ -93,9 +100,16 @@ export function recordAfter(record: CapsuleRecord, entry: Step): CapsuleRecord {
     case "source":
       return { ...record, source: entry.id, diskBytes: entry.diskBytes };
     case "run_dir":
-      return { ...record, runDir: true };
+      return { ...record, runDir: true, runDirName: undefined };
     case "disk":
       return { ...record, ownLayers: [...record.ownLayers, entry.path] };
+    case "take_over": {
+      const { runDir: runDirName, diskPath, ...data } = dataOf(entry);
+      const ownLayers = [...record.ownLayers, diskPath];
+      return { ...record, ...data, ownLayers, runDir: true, runDirName, machine: true };
+    }
+    case "disk_size":
+      return { ...record, diskBytes: entry.bytes };
     case "layers":
       return { ...record, ownLayers: entry.paths };
     case "slot":
@@ -113,10 +127,14 @@ export function recordAfter(record: CapsuleRecord, entry: Step): CapsuleRecord {
     }
     case "failed":
       return { ...record, ...unexplained, ...dataOf(entry), state: "error" };
-    case "pause":
-      return { ...record, ...dataOf(entry), state: "pausing" };
-    case "paused":
-      return { ...record, ...unexplained, ...dataOf(entry), state: "paused" };
+    case "pause": {
+      const { ranMs: ranMsWhenPaused, ...data } = dataOf(entry);
+      return { ...record, ...unexplained, ...data, ranMsWhenPaused, state: "pausing" };
+    }
+    case "paused": {
+      const { reason = record.reason, ranMsWhenPaused: ranMs = record.ranMs } = record;
+      return { ...record, reason, ...dataOf(entry), ranMs, state: "paused" };
+    }
     case "resume": {
       const { fromDisk: _, ...data } = dataOf(entry);
       return { ...record, ...data, snapshot: record.snapshot ?? record.archived, state: "resuming" };
@@ -135,6 +153,7 @@ export function recordAfter(record: CapsuleRecord, entry: Step): CapsuleRecord {
       return { ...record, ...unexplained, ...dataOf(entry), taking: undefined };
     case "command":
     case "remark":
+    case "time_rules":
       return { ...record, ...dataOf(entry) };
     case "destroy":
       return { ...record, ...unexplained, ...dataOf(entry), state: "stopping" };

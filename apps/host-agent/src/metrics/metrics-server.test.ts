@@ -24,6 +24,8 @@ test("/metrics tells what happened and how things stand", async () => {
   const states: ("running" | "error")[] = ["running", "running", "error"];
   metrics.watchCapsules(() => states);
   metrics.watchSlots(() => ({ ready: 4, used: 2 }));
+  metrics.watchPool(() => 1);
+  metrics.watchRoom(() => ({ promisedMib: 576, leftMib: 1024 }));
   metrics.watchReportLag(() => 3);
   metrics.operation("create", "ok", 0.2);
   metrics.operation("create", "host_disk_full", 0.1);
@@ -38,6 +40,9 @@ test("/metrics tells what happened and how things stand", async () => {
     'wrenn_capsules{state="error"} 1',
     'wrenn_network_slots{state="ready"} 4',
     'wrenn_network_slots{state="used"} 2',
+    "wrenn_pool_machines 1",
+    'wrenn_room_memory_mebibytes{state="promised"} 576',
+    'wrenn_room_memory_mebibytes{state="left"} 1024',
     "wrenn_report_lag_revisions 3",
     'wrenn_operation_duration_seconds_count{kind="create",outcome="ok"} 1',
     'wrenn_operation_duration_seconds_count{kind="create",outcome="host_disk_full"} 1',

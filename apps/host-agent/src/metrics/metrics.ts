@@ -75,6 +75,26 @@ export class AgentMetrics {
     });
   }
 
+  /** Machines that wait for a capsule, asked at each scrape. */
+  watchPool(count: () => number): void {
+    const help = "Machines that wait for a capsule to claim them.";
+    this.#gauge("wrenn_pool_machines", help, [], (gauge) => gauge.set(count()));
+  }
+
+  /** Memory that machines were promised, and that may be, in MiB, asked at each scrape. */
+  watchRoom(memory: () => { promisedMib: number; leftMib: number }): void {
+    this.#gauge(
+      "wrenn_room_memory_mebibytes",
+      "Memory for machines, promised or left.",
+      ["state"],
+      (gauge) => {
+        const { promisedMib, leftMib } = memory();
+        gauge.set({ state: "promised" }, promisedMib);
+        gauge.set({ state: "left" }, leftMib);
+      },
+    );
+  }
+
   /** Changes that the control plane does not know yet, asked at each scrape. */
   watchReportLag(lag: () => number): void {
     const help = "Changes on this host that the control plane has not acknowledged.";

@@ -72,7 +72,8 @@ export class MachinePool<S extends PoolSource, M extends Waiting> implements Asy
 
   /** A capsule was created from the source: others may follow. What waits for another state of its template is ended. */
   used(source: S): void {
-    if (this.#stop.signal.aborted) return;
+    const target = this.#options.sizeOf(source);
+    if (target === 0 || this.#stop.signal.aborted) return;
     for (const shelf of this.#shelves.values()) {
       if (shelf.source.template !== source.template || shelf.source.id === source.id) continue;
       this.#shelves.delete(shelf.source.id);
@@ -80,11 +81,7 @@ export class MachinePool<S extends PoolSource, M extends Waiting> implements Asy
     }
     const shelf = this.#shelves.get(source.id);
     if (shelf) Object.assign(shelf, { exits: 0, resting: false });
-    else {
-      const target = this.#options.sizeOf(source);
-      if (target > 0)
-        this.#shelves.set(source.id, { source, target, machines: [], exits: 0, resting: false });
-    }
+    else this.#shelves.set(source.id, { source, target, machines: [], exits: 0, resting: false });
     this.#fill();
   }
 

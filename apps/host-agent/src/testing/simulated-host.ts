@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { newId } from "@wrenn/contracts";
 import { makeLogger } from "@wrenn/daemon";
 import { inject } from "vitest";
+import { Admission, type Budget } from "../admission/admission.ts";
+import { hostReadings } from "../admission/host-readings.ts";
 import type { Capsule, CapsuleCommand, CapsuleRequest } from "../capsules/capsule.ts";
 import { type OpenOptions, openCapsules } from "../capsules/open-capsules.ts";
 import type { CapsuleService } from "../capsules/service.ts";
@@ -14,6 +16,7 @@ import { AgentMetrics } from "../metrics/metrics.ts";
 import { ChangeLog } from "../reports/change-log.ts";
 import { TemplateStore } from "../templates/template-store.ts";
 import { SimulatedDriver } from "../vmm/simulated/simulated-driver.ts";
+import { roomyBudget, roomyHost } from "./roomy-host.ts";
 
 /** The capsules of a host whose machines are simulated: everything of an agent but its network and its ports. */
 export class SimulatedHost implements AsyncDisposable {
@@ -21,6 +24,8 @@ export class SimulatedHost implements AsyncDisposable {
   /** Told of each step that is journaled; a test puts its own here. */
   observe: JournalObserver = () => {};
   parts: OpenOptions;
+  /** What the next life of the agent may take. */
+  budget: Budget = roomyBudget;
   #life = new AsyncDisposableStack();
   #capsules: CapsuleService | undefined;
 
@@ -34,16 +39,18 @@ export class SimulatedHost implements AsyncDisposable {
       changes: new ChangeLog(1),
       metrics: new AgentMetrics(),
       templates: new TemplateStore(layout.images),
+      ...roomyHost(layout.root),
     };
   }
 
-  static async open(): Promise<SimulatedHost> {
+  static async open(changes: Partial<OpenOptions> = {}): Promise<SimulatedHost> {
     const layout = layoutOf(await mkdtemp(join(tmpdir(), "wrenn-capsules-")));
     await makeDirectories(layout);
     for (const name of ["kernels", "images"]) {
       await symlink(join(inject("imagesDir"), name), join(layout.root, name));
     }
     const host = new SimulatedHost(layout);
+    host.parts = { ...host.parts, ...changes };
     await host.start();
     return host;
   }
@@ -57,6 +64,7 @@ export class SimulatedHost implements AsyncDisposable {
   async start(): Promise<void> {
     this.#life = new AsyncDisposableStack();
     this.parts = { ...this.parts, changes: new ChangeLog(this.parts.changes.epoch + 1) };
+    this.parts = { ...this.parts, admission: new Admission(this.budget, hostReadings(this.layout.root)) };
     this.#capsules = await openCapsules(this.parts, await this.parts.journal.load(), this.#life);
   }
 

@@ -75,18 +75,15 @@ export class TimeKeeper implements Disposable {
     this.#arm();
   }
 
-  /** The capsule does not run: its time stands still. */
-  stop(): void {
-    this.#ranMs = this.ranMs;
+  /**
+   * The capsule does not run: its time stands still.
+   *
+   * @param ranMs how long it counts as having run; 0 to count anew.
+   */
+  stop(ranMs: number = this.ranMs): void {
+    this.#ranMs = ranMs;
     this.#runningSince = undefined;
     this.#disarm();
-  }
-
-  /** Counts its running time anew. */
-  startOver(): void {
-    this.#ranMs = 0;
-    if (this.#runningSince !== undefined) this.#runningSince = this.#timers.now();
-    this.#arm();
   }
 
   /** The capsule is used, for a moment. */

@@ -5,6 +5,7 @@ import { layoutOf, makeDirectories } from "../../layout.ts";
 import { AgentMetrics } from "../../metrics/metrics.ts";
 import { ChangeLog } from "../../reports/change-log.ts";
 import { TemplateStore } from "../../templates/template-store.ts";
+import { roomyHost } from "../../testing/roomy-host.ts";
 import { SimulatedDriver } from "../../vmm/simulated/simulated-driver.ts";
 import { openCapsules } from "../open-capsules.ts";
 import type { CapsuleService } from "../service.ts";
@@ -37,6 +38,7 @@ async function open({ dir, envdBinary, epoch }: Parameters<Calls["open"]>[0]): P
     changes: new ChangeLog(epoch),
     metrics: new AgentMetrics(),
     templates: new TemplateStore(layout.images),
+    ...roomyHost(dir),
   };
   life = new AsyncDisposableStack();
   capsules = await openCapsules(parts, contents, life);
