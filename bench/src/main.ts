@@ -3,13 +3,17 @@ import { createSuite } from "./create.ts";
 import { densitySuite } from "./density.ts";
 import { envdSuite } from "./envd.ts";
 import { execSuite } from "./exec.ts";
+import { forkSuite } from "./fork.ts";
 import { machineFacts } from "./machine-facts.ts";
+import { pauseSuite } from "./pause.ts";
 import type { MeasuredPlatform } from "./platform.ts";
 import { type Report, writeReport } from "./report.ts";
 
 const suites: Readonly<Record<string, (platform: MeasuredPlatform) => Promise<Report>>> = {
   create: createSuite,
   exec: execSuite,
+  pause: pauseSuite,
+  fork: forkSuite,
   density: densitySuite,
   envd: envdSuite,
 };

@@ -14,6 +14,7 @@ export interface RawSnapshot {
 /** The boot snapshot of a size that a platform has made. */
 export function findSnapshot(wrennDir: string, vcpus: number, memoryMib: number): RawSnapshot {
   for (const name of readdirSync(join(wrennDir, "snapshots"))) {
+    if (!/^boot-[0-9a-f]+$/.test(name)) continue;
     const dir = join(wrennDir, "snapshots", name);
     const manifest = JSON.parse(readFileSync(join(dir, "manifest.json"), "utf8"));
     if (manifest.vcpus === vcpus && manifest.memoryMib === memoryMib) {
