@@ -17,6 +17,7 @@ import type { Answer, Call, Calls, Fault, Seen } from "./calls.ts";
  */
 let capsules: CapsuleService | undefined;
 let life = new AsyncDisposableStack();
+const operation = "op";
 let fault: Fault | undefined;
 
 /** Ends this process at the step that the command under way names, counted from its first. */
@@ -68,10 +69,16 @@ const calls: Calls = {
   },
   async create({ id, generation }) {
     const size = { vcpus: 1, memoryMib: 256 };
-    await service().create({ id, generation, size, operation: "op", template: "minimal" });
+    await service().create({ id, generation, size, operation, template: "minimal" });
   },
   async destroy({ id, generation }) {
-    await service().destroy({ id, operation: "op", generation });
+    await service().destroy({ id, operation, generation });
+  },
+  async pause({ id, generation }) {
+    await service().pause({ id, operation, generation });
+  },
+  async resume({ id, generation }) {
+    await service().resume({ id, operation, generation, fromDisk: false });
   },
 };
 

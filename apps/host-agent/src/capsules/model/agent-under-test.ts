@@ -24,6 +24,7 @@ export class AgentUnderTest implements AsyncDisposable {
   #spare: Spare = startProcess();
   #process: ChildProcess | undefined;
   #dir = "";
+  #recovering: Promise<void> | undefined;
   #epoch = 0;
   #calls = 0;
 
@@ -43,14 +44,19 @@ export class AgentUnderTest implements AsyncDisposable {
     await this.#require("close", undefined);
   }
 
-  /** Kills the agent, which has no say in it, and starts another. */
-  async restart(): Promise<void> {
+  /**
+   * Kills the agent, which has no say in it, and starts another.
+   *
+   * @param meanwhile happens while there is none.
+   */
+  async restart(meanwhile: () => void = () => {}): Promise<void> {
     const process = this.#process;
     if (process?.exitCode === null && process.signalCode === null) {
       process.kill("SIGKILL");
       await once(process, "exit");
     }
     this.#process = undefined;
+    meanwhile();
     await this.#start();
   }
 
@@ -66,7 +72,11 @@ export class AgentUnderTest implements AsyncDisposable {
   ): Promise<Outcome> {
     const answer = await this.#call(name, argument, fault);
     if (answer === undefined) {
-      await this.restart();
+      // Commands that came at once were all cut off by the same end.
+      this.#recovering ??= this.restart().finally(() => {
+        this.#recovering = undefined;
+      });
+      await this.#recovering;
       return { kind: "crashed" };
     }
     const { error } = answer;

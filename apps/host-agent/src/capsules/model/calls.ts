@@ -30,6 +30,8 @@ export interface Calls {
   see(): Promise<Seen[]>;
   create(command: Command): Promise<void>;
   destroy(command: Command): Promise<void>;
+  pause(command: Command): Promise<void>;
+  resume(command: Command): Promise<void>;
 }
 
 export interface Call {

@@ -1,7 +1,12 @@
 import { type CapsuleState, newId } from "@wrenn/contracts";
 
+/** Most capsules at once. */
+export const mostCapsules = 5;
+
+export const pageBytes = 4096;
+
 /** Bytes of every simulated guest's memory. */
-export const memoryBytes = 64 * 1024;
+export const memoryBytes = 16 * pageBytes;
 
 /** What a guest has: all of its memory, and its disk. */
 export interface Contents {

@@ -1,4 +1,4 @@
-import { mkdtemp, open, readdir, readFile, readlink, rm, symlink } from "node:fs/promises";
+import { mkdtemp, open, readdir, readFile, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { type Layout, layoutOf } from "../../layout.ts";
@@ -48,27 +48,6 @@ export class HostUnderTest implements AsyncDisposable {
   async journals(): Promise<string[]> {
     const names = await readdir(this.layout.journal);
     return names.map((name) => basename(name, ".journal")).sort();
-  }
-
-  /** Layers that neither a snapshot's manifest nor a machine nor a journal names. */
-  async unnamedLayers(): Promise<string[]> {
-    const { layers, snapshots, journal, machines } = this.layout;
-    const texts: string[] = [];
-    for (const name of await readdir(snapshots)) {
-      texts.push(await readFile(join(snapshots, name, "manifest.json"), "utf8").catch(() => ""));
-    }
-    for (const name of await readdir(journal)) texts.push(await readFile(join(journal, name), "utf8"));
-    for (const id of await readdir(machines)) {
-      texts.push(await readlink(join(machines, id, "disk")).catch(() => ""));
-    }
-    const names = await readdir(layers);
-    return names.filter((name) => !texts.some((text) => text.includes(name))).sort();
-  }
-
-  /** Names of everything below the directories that snapshots and layers are in. */
-  async stored(): Promise<string[]> {
-    const { layers, snapshots } = this.layout;
-    return [...(await readdir(snapshots)), ...(await readdir(layers))].sort();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

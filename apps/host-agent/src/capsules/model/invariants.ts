@@ -3,6 +3,7 @@ import { expect } from "vitest";
 import type { Seen } from "./calls.ts";
 import type { Expected } from "./expected.ts";
 import type { HostUnderTest } from "./host-under-test.ts";
+import { storageProblems } from "./storage.ts";
 
 /** The agent and its directory are what the model says. */
 export async function compare(expected: Expected, host: HostUnderTest): Promise<void> {
@@ -17,7 +18,7 @@ export async function compare(expected: Expected, host: HostUnderTest): Promise<
   }
   await expect.poll(() => host.runDirs(), poll).toEqual(running.map(({ id }) => id).sort());
   expect(await host.journals()).toEqual(expected.capsules.map(({ id }) => id).sort());
-  await expect.poll(() => host.unnamedLayers(), poll).toEqual([]);
+  await expect.poll(() => storageProblems(host.layout, []), poll).toEqual([]);
 }
 
 /** Most of what is waited for is there already, and the rest is soon. */

@@ -1,9 +1,11 @@
+import { readdir } from "node:fs/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { AgentUnderTest } from "./agent-under-test.ts";
-import { commands } from "./commands.ts";
+import { commands } from "./commands/commands.ts";
 import { Expected } from "./expected.ts";
 import { HostUnderTest } from "./host-under-test.ts";
+import { storageProblems } from "./storage.ts";
 
 /** What the failure of a run says, to run it again: `WRENN_MODEL_SEED=… WRENN_MODEL_PATH=…`. */
 const { WRENN_MODEL_SEED: seed, WRENN_MODEL_PATH: path, WRENN_MODEL_RUNS: runs } = process.env;
@@ -32,15 +34,15 @@ test(
   20_000 + numRuns * 10_000,
 );
 
-/** When everything is given up, only what was booted is there. */
+/** When everything is given up, only what was booted is there: a snapshot, and the layer that it stands on. */
 async function expectNothingLeft(expected: Expected, host: HostUnderTest): Promise<void> {
   for (const { id, generation } of expected.capsules) {
     await host.agent.command("destroy", { id, generation: generation + 1 });
   }
   expect(await host.runDirs()).toEqual([]);
   expect(await host.journals()).toEqual([]);
-  await expect.poll(() => host.unnamedLayers()).toEqual([]);
-  await expect
-    .poll(async () => (await host.stored()).filter((name) => !name.startsWith("boot-")))
-    .toEqual(expect.toSatisfy((names: string[]) => names.length <= 1));
+  await expect.poll(() => storageProblems(host.layout, [])).toEqual([]);
+  const { snapshots, layers } = host.layout;
+  expect((await readdir(snapshots)).length).toBeLessThanOrEqual(1);
+  expect((await readdir(layers)).length).toBeLessThanOrEqual(1);
 }
