@@ -18,7 +18,7 @@ export type Api = FastifyInstance<
 >;
 
 /** Schemas that are described once, and referred to. */
-export const schemaIds = { capsule: "Capsule", error: "Error", host: "Host" } as const;
+export const schemaIds = { capsule: "Capsule", error: "Error", host: "Host", template: "Template" } as const;
 
 const descriptions = {
   400: "The request is wrong; `field` names where.",
@@ -28,6 +28,7 @@ const descriptions = {
   409: "Not in a state that allows it.",
   413: "The body is too large.",
   415: "The body is of another type.",
+  422: "The `Idempotency-Key` was used for another request.",
   502: "The host agent failed.",
   503: "The host or the database cannot be reached; try again.",
   504: "The command ran longer than `timeout_sec`.",

@@ -94,6 +94,7 @@ describe("the description", () => {
       [
         ...["createCapsule", "destroyCapsule", "exec", "getCapsule", "health", "listCapsules"],
         ...["pingCapsule", "updateCapsule"],
+        ...["createSnapshot", "deleteSnapshot", "getSnapshot", "listSnapshots"],
         ...["listFiles", "readFile", "ready", "writeFile"],
         ...["createHost", "createRegistrationToken", "getHost", "listHosts", "removeHost"],
         ...["registerHost", "renewHostCertificate", "reportHost"],

@@ -1,6 +1,6 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import { WrennError } from "@wrenn/contracts";
-import { Capsule, ErrorBody, Host } from "@wrenn/contracts/rest";
+import { Capsule, ErrorBody, Host, Template } from "@wrenn/contracts/rest";
 import type { Logger } from "@wrenn/daemon";
 import { type FastifyBaseLogger, fastify, LogController } from "fastify";
 import type { Kysely } from "kysely";
@@ -14,12 +14,14 @@ import { execRoutes } from "./exec/routes.ts";
 import { fileRoutes } from "./files/routes.ts";
 import { agentRoutes } from "./hosts/agent-routes.ts";
 import { hostRoutes } from "./hosts/routes.ts";
+import { keepAnswers } from "./idempotency/hooks.ts";
 import { acceptAbsentFields } from "./json-body.ts";
 import { documentationRoutes, registerOpenApi } from "./meta/openapi.ts";
 import { metaRoutes } from "./meta/routes.ts";
 import { metricsRoute } from "./metrics/routes.ts";
 import { nameAndLogRequests, requestId } from "./requests.ts";
 import type { Services } from "./services.ts";
+import { snapshotRoutes } from "./snapshots/routes.ts";
 
 export interface ServerParts extends Services {
   kysely: Kysely<Schema>;
@@ -51,6 +53,7 @@ export async function buildServer(parts: ServerParts): Promise<Api> {
   api.addSchema(Capsule);
   api.addSchema(ErrorBody);
   api.addSchema(Host);
+  api.addSchema(Template);
 
   await registerOpenApi(api);
   metaRoutes(api, parts.kysely);
@@ -60,10 +63,12 @@ export async function buildServer(parts: ServerParts): Promise<Api> {
     scope.decorateRequest("caller");
     scope.addHook("onRequest", makeAuthenticate(parts.kysely, parts.background));
     const authenticated = scope.withTypeProvider<TypeBoxTypeProvider>();
+    keepAnswers(authenticated, parts.idempotency);
     capsuleRoutes(authenticated, parts.capsules);
     capsuleUpdateRoutes(authenticated, parts.capsuleUpdates);
     execRoutes(authenticated, parts.capsules);
     fileRoutes(authenticated, parts.capsules);
+    snapshotRoutes(authenticated, parts.snapshots);
     hostRoutes(authenticated, parts.hostService);
     done();
   });

@@ -11,10 +11,15 @@ import type { ControlPlaneConfig } from "./config.ts";
 import type { Database } from "./database/connect.ts";
 import { Hosts } from "./hosts/hosts.ts";
 import { HostService } from "./hosts/service.ts";
+import { IdempotencyKeys } from "./idempotency/keys.ts";
+import { IdempotencyStore } from "./idempotency/store.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { Replica } from "./replicas/replica.ts";
 import { ReportService } from "./reports/service.ts";
 import type { SettlerParts } from "./reports/settler.ts";
+import { SnapshotService } from "./snapshots/service.ts";
+import type { SettleSnapshotsParts } from "./snapshots/settle.ts";
+import { SnapshotStore } from "./snapshots/store.ts";
 import { namesServed } from "./tls-listener.ts";
 
 export interface Services {
@@ -24,10 +29,13 @@ export interface Services {
   capsules: CapsuleService;
   capsuleUpdates: CapsuleUpdates;
   hostService: HostService;
+  idempotency: IdempotencyKeys;
   reports: ReportService;
   metrics: Metrics;
+  snapshots: SnapshotService;
   /** What the settler works with. */
   settling: SettlerParts;
+  settlingSnapshots: SettleSnapshotsParts;
 }
 
 export type ServicesConfig = Pick<ControlPlaneConfig, "encryptionKey" | "tlsListenAddress" | "tlsNames">;
@@ -47,10 +55,12 @@ export async function openServices(
   const background = stack.use(new BackgroundTasks(logger));
   const hosts = stack.use(new Hosts(kysely, authority, background));
   const store = new CapsuleStore(kysely, replica.id);
+  const snapshots = new SnapshotStore(kysely, replica.id);
   const activity = stack.use(new Activity(store, logger));
   const operations = stack.use(new CapsuleOperations());
   const metrics = new Metrics(database);
-  const capsules = new CapsuleService({ store, hosts, operations, activity, metrics });
+  const settlingSnapshots = { snapshots, store, hosts, operations, logger };
+  const capsules = new CapsuleService({ store, snapshots, hosts, operations, activity, metrics });
   return {
     activity,
     authority,
@@ -58,8 +68,11 @@ export async function openServices(
     capsules,
     capsuleUpdates: new CapsuleUpdates({ capsules, store, hosts, activity }),
     hostService: new HostService(kysely, authority, hosts),
-    reports: new ReportService({ kysely, hosts, store, operations, background, metrics }),
+    idempotency: new IdempotencyKeys(new IdempotencyStore(kysely, replica.id)),
+    reports: new ReportService({ kysely, hosts, store, snapshots, operations, background, metrics }),
     metrics,
+    snapshots: new SnapshotService({ snapshots, store, hosts, operations, background, metrics }),
     settling: { hosts, store, operations, logger },
+    settlingSnapshots,
   };
 }

@@ -6,12 +6,14 @@ import { renewRegularly } from "./authority/renewal.ts";
 import type { ControlPlaneConfig } from "./config.ts";
 import { connectDatabase, type Database, waitForDatabase } from "./database/connect.ts";
 import { migrate, readMigrations } from "./database/migrate.ts";
+import { forgetOldKeys } from "./idempotency/keys.ts";
 import { closeServer, listen } from "./listen.ts";
 import { measureProcess } from "./metrics/process.ts";
 import { ensureOwner } from "./owner/service.ts";
 import { startSettler } from "./reports/settler.ts";
 import { buildServer } from "./server.ts";
 import { openServices } from "./services.ts";
+import { startSnapshotSettler } from "./snapshots/settler.ts";
 import { listenTls, type TlsListener } from "./tls-listener.ts";
 
 /** What the control plane needs of the process it runs in. */
@@ -39,6 +41,8 @@ export async function startControlPlane(
 
   const services = await openServices(database, config, logger, stack);
   stack.use(startSettler({ ...services.settling, logger }));
+  stack.use(startSnapshotSettler({ ...services.settlingSnapshots, logger }));
+  stack.use(forgetOldKeys(services.idempotency, logger));
   measureProcess(services.metrics);
   const { kysely } = database;
   const api = await buildServer({ kysely, ...services, metricsToken: config.metricsToken, logger });

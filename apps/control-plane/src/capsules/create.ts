@@ -12,7 +12,7 @@ import { timeRulesOf } from "./time-rules.ts";
 const createTimeoutMs = 10 * 60_000;
 
 /**
- * Brings a pending capsule up on a host. However it ends, the row says so: `running`, or `error` with the reason.
+ * Brings a pending capsule up on a host, or goes on with one that is starting there. However it ends, the row says so: `running`, or `error` with the reason.
  *
  * @throws {WrennError} what the host said, or `invalid_state` when the capsule was destroyed meanwhile.
  */
@@ -24,7 +24,7 @@ export async function createOnHost(
 ): Promise<CapsuleRow> {
   const operationId = newId("operation");
   const log = logger.child({ capsule: pending.id, operation: operationId, host: host.id });
-  const starting = await place(pending, host, store);
+  const starting = pending.state === "starting" ? pending : await place(pending, host, store);
   if (!starting) throw destroyedMeanwhile(pending.id);
   const startedAt = performance.now();
   try {

@@ -8,6 +8,7 @@ import {
 } from "@wrenn/contracts/rest";
 import { Type } from "typebox";
 import { type Api, errorResponses, noContent, schemaIds } from "../api.ts";
+import { IdempotencyHeaders } from "../idempotency/hooks.ts";
 import type { CapsuleService } from "./service.ts";
 import { toWire } from "./wire.ts";
 
@@ -23,12 +24,15 @@ export function capsuleRoutes(api: Api, capsules: CapsuleService): void {
         tags,
         summary: "Create a capsule",
         description: "Answers when the capsule runs.",
+        headers: IdempotencyHeaders,
         body: CreateCapsuleBody,
-        response: { 201: capsuleSchema, ...errorResponses(400, 404, 502) },
+        response: { 201: capsuleSchema, ...errorResponses(400, 404, 409, 422, 502) },
       },
+      config: { idempotent: true },
     },
     async (request, reply) => {
-      const capsule = await capsules.create(request.caller.teamId, request.body, request.log);
+      const { body, caller, idempotency, log } = request;
+      const capsule = await capsules.create(caller.teamId, body, log, idempotency);
       request.log = request.log.child({ capsule: capsule.id });
       return reply.code(201).send(toWire(capsule));
     },

@@ -1,21 +1,14 @@
-import {
-  type CapsuleSize,
-  defaultMemoryMib,
-  defaultVcpus,
-  isId,
-  newId,
-  sizeProblem,
-  WrennError,
-} from "@wrenn/contracts";
+import { isId, WrennError } from "@wrenn/contracts";
 import type { CreateCapsuleBody, ForkCapsuleBody, ResumeCapsuleBody } from "@wrenn/contracts/rest";
 import type { CapsuleRow } from "../database/schema.ts";
-import type { Host } from "../hosts/host.ts";
 import type { Hosts } from "../hosts/hosts.ts";
+import type { OwnedKey } from "../idempotency/owned-key.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics/metrics.ts";
+import type { SnapshotStore } from "../snapshots/store.ts";
 import type { Activity } from "./activity.ts";
 import { hibernateCommand, pauseCommand } from "./commands.ts";
-import { createOnHost } from "./create.ts";
+import { createCapsule } from "./creation.ts";
 import { abandonStop, commandStop, finishStop } from "./destroy.ts";
 import { forkCapsule } from "./fork.ts";
 import { commandCapsule } from "./lifecycle.ts";
@@ -27,6 +20,7 @@ import { CapsuleUse, type Use, type UsedCapsule } from "./use.ts";
 
 export interface CapsuleServiceParts {
   store: CapsuleStore;
+  snapshots: SnapshotStore;
   hosts: Hosts;
   operations: CapsuleOperations;
   activity: Activity;
@@ -43,21 +37,14 @@ export class CapsuleService {
     this.#use = new CapsuleUse({ ...parts, get: (teamId, id) => this.get(teamId, id) });
   }
 
-  /** Creates a capsule and answers when it runs. It is made even if the caller has gone. */
-  async create(teamId: string, body: CreateCapsuleBody, logger: Log): Promise<CapsuleRow> {
-    const { store, hosts, operations, metrics } = this.#parts;
-    const size = checkSize(body);
-    refuseVersionNames(body.metadata);
-    const id = newId("capsule");
-    return metrics.operation("create", async () => {
-      const host = await hosts.pick();
-      await checkTemplate(body.template, host);
-      return operations.run(id, async () => {
-        const capsule = { id, teamId, template: body.template, ...size, ...settingsOf(body) };
-        const pending = await store.insert(capsule);
-        return createOnHost(pending, host, { store, hosts }, logger);
-      });
-    });
+  /** Creates a capsule and answers when it runs; see {@link createCapsule}. */
+  async create(
+    teamId: string,
+    body: CreateCapsuleBody,
+    logger: Log,
+    key?: OwnedKey | undefined,
+  ): Promise<CapsuleRow> {
+    return createCapsule({ teamId, body, logger, key }, this.#parts);
   }
 
   async list(teamId: string): Promise<PlacedCapsule[]> {
@@ -109,37 +96,4 @@ export class CapsuleService {
   async use<T>(use: Use, work: (capsule: UsedCapsule) => Promise<T>): Promise<T> {
     return this.#use.use(use, work);
   }
-}
-
-/** Clients send 0 for "what is usual". */
-function checkSize(body: CreateCapsuleBody): CapsuleSize {
-  const size = {
-    vcpus: body.vcpus > 0 ? body.vcpus : defaultVcpus,
-    memoryMib: body.memory_mb > 0 ? body.memory_mb : defaultMemoryMib,
-  };
-  const problem = sizeProblem(size);
-  if (!problem) return size;
-  const field = problem.part === "vcpus" ? "vcpus" : "memory_mb";
-  throw new WrennError("invalid_request", `${field} must be one of ${problem.choices.join(", ")}`, { field });
-}
-
-/** What a capsule is given beside its template and size. */
-function settingsOf(body: CreateCapsuleBody) {
-  return {
-    timeoutSec: body.timeout_sec,
-    maxRunSec: body.max_run_sec,
-    onTimeout: body.on_timeout,
-    autoResume: body.auto_resume,
-    metadata: body.metadata,
-    diskMib: body.disk_size_mb || undefined,
-  };
-}
-
-/** Refuses a template that the host does not have before anything is made of it. */
-async function checkTemplate(template: string, host: Host): Promise<void> {
-  // A host that cannot be asked cannot create either, and that is where it is told.
-  if (await host.hasTemplate(template).catch(() => true)) return;
-  const { templates } = await host.describe();
-  const sentence = `there is no template "${template}"; there is ${templates.join(", ") || "none yet"}`;
-  throw new WrennError("not_found", sentence, { field: "template" });
 }

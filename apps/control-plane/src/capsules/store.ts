@@ -13,6 +13,7 @@ import type { CapsuleRow, CapsuleVersions, Schema } from "../database/schema.ts"
 import { isSilent } from "../hosts/store.ts";
 import { isAlive } from "../replicas/store.ts";
 import type { Observed } from "../reports/observed.ts";
+import { holdReady } from "../snapshots/store.ts";
 import { isOnHost } from "./on-host.ts";
 
 export interface NewCapsule {
@@ -82,6 +83,18 @@ export class CapsuleStore {
     this.#replica = replica;
   }
 
+  /**
+   * Notes a capsule that is to be created from a snapshot, while that is there.
+   *
+   * @throws {WrennError} `not_found` when it is not any more.
+   */
+  async insertFrom(snapshotId: string, capsule: NewCapsule): Promise<CapsuleRow> {
+    return this.#db.transaction().execute(async (transaction) => {
+      await holdReady(transaction, snapshotId);
+      return new CapsuleStore(transaction, this.#replica).insert({ ...capsule, snapshotId });
+    });
+  }
+
   async insert(capsule: NewCapsule): Promise<CapsuleRow> {
     return this.#db
       .insertInto("capsules")
@@ -106,6 +119,23 @@ export class CapsuleStore {
       })
       .returningAll()
       .executeTakeFirstOrThrow();
+  }
+
+  /**
+   * Takes over a capsule that is being made, if nobody else works on it.
+   *
+   * @returns undefined when somebody does, or it has moved.
+   */
+  async takeOver(seen: CapsuleRow): Promise<CapsuleRow | undefined> {
+    return this.#db
+      .updateTable("capsules")
+      .set({ operated_by: this.#replica, updated_at: sql`now()` })
+      .where("id", "=", seen.id)
+      .where("state", "=", seen.state)
+      .where("generation", "=", seen.generation)
+      .where(sql<boolean>`(operated_by = ${this.#replica} or not ${isAlive("capsules.operated_by")})`)
+      .returningAll()
+      .executeTakeFirst();
   }
 
   /** Changes what its owner decides of a capsule, whatever its state. Undefined when the team has none of that id. */

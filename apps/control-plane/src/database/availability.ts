@@ -30,3 +30,8 @@ function unavailable(cause: unknown): WrennError {
 export function refersToNothing(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.code === "23503";
 }
+
+/** Whether a row could not be written because another has what only one may have (unique_violation). */
+export function isTaken(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === "23505";
+}

@@ -174,15 +174,19 @@ interface SnapshotsTable {
 interface IdempotencyKeysTable {
   team_id: string;
   key: string;
-  /** SHA-256 of method, path and body. */
+  /** SHA-256 of method, URL and body. */
   request_hash: Buffer;
   /** The control plane that works on the request. An answer ends that. */
   operated_by: string | null;
   status: number | null;
-  body: ColumnType<unknown, string | null, string | null>;
+  /** As it was sent. */
+  body: string | null;
+  /** Ids of what the request makes. */
+  made: string[] | null;
   created_at: Generated<Date>;
 }
 
 export type SnapshotRow = Selectable<SnapshotsTable>;
 export type CapsuleRow = Selectable<CapsulesTable>;
+export type IdempotencyKeyRow = Selectable<IdempotencyKeysTable>;
 export type HostRow = Selectable<HostsTable>;

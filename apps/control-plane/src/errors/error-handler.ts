@@ -4,7 +4,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
 import { databaseError } from "../database/availability.ts";
 import { requestProblem } from "./request-problem.ts";
 
-/** When to come back from a 503: what it names usually takes seconds. */
+/** When to come back: what it names usually takes seconds. */
 const retryAfterSec = "2";
 
 /**
@@ -48,7 +48,8 @@ function sendError(error: WrennError, request: FastifyRequest, reply: FastifyRep
       request_id: request.id,
     },
   };
-  if (error.status === 503 && error.retryable) reply.header("retry-after", retryAfterSec);
+  const isPassing = error.status === 503 && error.retryable;
+  if (isPassing || error.code === "request_in_progress") reply.header("retry-after", retryAfterSec);
   if (error.status === 401) reply.header("www-authenticate", "Bearer");
   reply.code(error.status).type("application/json; charset=utf-8").serializer(JSON.stringify).send(body);
 }

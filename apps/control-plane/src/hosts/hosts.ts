@@ -5,7 +5,7 @@ import type { BackgroundTasks } from "../background-tasks.ts";
 import type { HostRow, Schema } from "../database/schema.ts";
 import { AgentClient } from "./agent-client.ts";
 import { Host } from "./host.ts";
-import { doubtAddress, findHost, findHostForCapsule, wantFullReport } from "./store.ts";
+import { doubtAddress, findHost, findHostForCapsule, listHosts, wantFullReport } from "./store.ts";
 import { addressProblem } from "./verify.ts";
 
 /** What is needed to reach a host. */
@@ -41,6 +41,14 @@ export class Hosts implements Disposable {
     const sentence =
       "there is no host that takes capsules; start an agent, or see GET /v1/hosts for what is wrong";
     throw new WrennError("host_unavailable", sentence);
+  }
+
+  /** Names of the templates of hosts that report and answer, in order. */
+  async templates(): Promise<string[]> {
+    const rows = (await listHosts(this.#db)).filter((row) => !row.silent && row.address_verified);
+    const ask = async (row: HostPlace): Promise<string[]> => this.at(row).templates();
+    const lists = await Promise.all(rows.map((row) => ask(row).catch(() => [])));
+    return [...new Set(lists.flat())].sort();
   }
 
   /** @throws {WrennError} `host_unavailable` */

@@ -28,6 +28,7 @@ export async function registerOpenApi(api: Api): Promise<void> {
       servers: [{ url: "/" }],
       tags: [
         { name: "capsules", description: "MicroVMs" },
+        { name: "snapshots", description: "What capsules can be created from" },
         { name: "exec", description: "Commands in capsules" },
         { name: "files", description: "Files of capsules" },
         { name: "hosts", description: "Machines that run capsules" },

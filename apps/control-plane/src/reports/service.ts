@@ -13,6 +13,8 @@ import { advanceReport, type KnownHost, noteReport } from "../hosts/store.ts";
 import { addressProblem } from "../hosts/verify.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics/metrics.ts";
+import { compareSnapshots } from "../snapshots/settle.ts";
+import type { SnapshotStore } from "../snapshots/store.ts";
 import { reconcile } from "./reconcile.ts";
 
 /** So often each host is asked for everything, should anything have gone by unnoticed. */
@@ -22,6 +24,7 @@ export interface ReportParts {
   kysely: Kysely<Schema>;
   hosts: Hosts;
   store: CapsuleStore;
+  snapshots: SnapshotStore;
   operations: CapsuleOperations;
   background: BackgroundTasks;
   metrics: Metrics;
@@ -88,9 +91,19 @@ export class ReportService {
     if (!agreed || !(await advanceReport(this.#parts.kysely, host, { epoch, revision }))) {
       return { acknowledged, full_wanted: true, outcome: "incomplete" };
     }
-    if (full) this.#fullAt.set(host.id, performance.now());
+    if (full) {
+      this.#fullAt.set(host.id, performance.now());
+      this.#compareSnapshots(this.#reach(host, body), log);
+    }
     const outcome = full ? "full" : "delta";
     return { acknowledged: Number(revision), full_wanted: this.#fullIsDue(host.id), outcome };
+  }
+
+  /** Reports are of capsules. What snapshots a host has it is asked, as seldom as it tells everything. */
+  #compareSnapshots(host: Host, logger: Log): void {
+    this.#parts.background.start("compare snapshots", () =>
+      compareSnapshots(host, { ...this.#parts, logger }),
+    );
   }
 
   /** Also when this process has never seen one: whoever died before it may have left something undone. */

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type CapsuleState, type ErrorCode, toConnectError, WrennError } from "@wrenn/contracts";
+import type { CreateCapsuleRequest } from "@wrenn/contracts/host";
 import type { ReportedCapsule } from "@wrenn/contracts/rest";
 import type { Answers } from "./foreign-agent.ts";
 
@@ -23,6 +24,10 @@ interface Request {
  */
 export class LifecycleHost {
   readonly capsules = new Map<string, Kept>();
+  /** Snapshots, by id, and what they were taken of. */
+  readonly snapshots = new Map<string, string>();
+  /** Every create that was asked for. */
+  readonly creates: CreateCapsuleRequest[] = [];
   /** Every command that was carried out, in order: `pause 2`. */
   readonly done: string[] = [];
   /** Ms that a command takes. */
@@ -37,6 +42,9 @@ export class LifecycleHost {
 
   readonly answers: Answers = {
     createCapsule: async (request) => {
+      this.creates.push(request);
+      const { snapshotId } = request;
+      if (snapshotId !== undefined && !this.snapshots.has(snapshotId)) throw refusal("not_found");
       const kept: Kept = { id: request.capsuleId, state: "starting", generation: 1n, revision: 0n };
       this.capsules.set(kept.id, { ...kept, generation: request.generation });
       return { capsule: await this.#command("create", request, ["starting"], "running") };
@@ -55,6 +63,21 @@ export class LifecycleHost {
     hibernateCapsule: async (request) => ({
       capsule: await this.#command("hibernate", request, ["paused"], "hibernated"),
     }),
+    snapshotCapsule: async (request) => {
+      const capsule = await this.#command("snapshot", request, ["running", "paused"], undefined);
+      this.snapshots.set(request.snapshotId, capsule.id);
+      return {
+        capsule,
+        snapshot: { id: request.snapshotId, template: "minimal", sizeBytes: 4096n, diskMib: 64 },
+      };
+    },
+    listSnapshots: () => ({ snapshots: [...this.snapshots].map(([id, capsuleId]) => ({ id, capsuleId })) }),
+    deleteSnapshot: ({ snapshotId }) => {
+      const refused = this.refusals.get("delete");
+      if (refused) throw refusal(refused);
+      this.snapshots.delete(snapshotId);
+      return {};
+    },
     forkCapsule: async (request) => {
       const capsule = await this.#command("fork", request, ["running", "paused"], undefined);
       const children = request.children.map((child): Kept => {

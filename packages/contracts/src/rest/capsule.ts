@@ -47,10 +47,13 @@ export const CreateCapsuleBody = Type.Object(
       default: "minimal",
       description: "Template to create from.",
     }),
-    vcpus: Type.Integer({ default: defaultVcpus, description: `One of ${vcpuChoices.join(", ")}.` }),
+    vcpus: Type.Integer({
+      default: 0,
+      description: `One of ${vcpuChoices.join(", ")}. 0 means that of the snapshot, or ${defaultVcpus}.`,
+    }),
     memory_mb: Type.Integer({
-      default: defaultMemoryMib,
-      description: `MiB, one of ${memoryMibChoices.join(", ")}.`,
+      default: 0,
+      description: `MiB, one of ${memoryMibChoices.join(", ")}. 0 means that of the snapshot, or ${defaultMemoryMib}.`,
     }),
     disk_size_mb: Type.Integer({
       default: 0,

@@ -17,16 +17,19 @@ export const CreateSnapshotBody = Type.Object(
 
 export type CreateSnapshotBody = Static<typeof CreateSnapshotBody>;
 
+/** A yes or no in a query, where everything is text. */
+const answers = ["true", "false"] as const;
+
 export const CreateSnapshotQuery = Type.Object({
-  overwrite: Type.Boolean({
-    default: false,
+  overwrite: Type.Enum([...answers], {
+    default: "false",
     description: "Replaces a snapshot of the name. Capsules created from that are not affected.",
   }),
 });
 
 export const DeleteSnapshotQuery = Type.Object({
-  force: Type.Boolean({
-    default: false,
+  force: Type.Enum([...answers], {
+    default: "false",
     description: "Also when capsules that were created from it are there. They are not affected.",
   }),
 });
