@@ -8,10 +8,16 @@ import type { LayerStore } from "../layers/layer-store.ts";
 import type { Layout } from "../layout.ts";
 import { BootSnapshots } from "../templates/boot-snapshots.ts";
 import { savedParts } from "../vmm/frozen.ts";
-import type { Vmm } from "../vmm/vmm.ts";
+import type { DiskLayer, Vmm } from "../vmm/vmm.ts";
 import { checkCompatible } from "./compatibility.ts";
+import { type ChainLimits, chainLimits, DiskFlattening } from "./disk-flattening.ts";
 import { exists, syncFile, takenBytes, writeNewSynced } from "./files.ts";
-import { type SnapshotKind, type SnapshotManifest, snapshotFormatVersion } from "./manifest.ts";
+import {
+  type SnapshotKind,
+  type SnapshotManifest,
+  snapshotFormatVersion,
+  writeSnapshotManifest,
+} from "./manifest.ts";
 import { MemoryImages, type SnapshotMemory } from "./memory-images.ts";
 import { openSource } from "./open-source.ts";
 import { partialMark, removedMark, snapshotParts } from "./parts.ts";
@@ -36,6 +42,8 @@ export interface SnapshotStoreOptions {
   readonly held: Iterable<HeldSnapshot>;
   /** Why nothing may be removed that nobody is known to hold; absent when all holders are known. */
   readonly keepAll?: string | undefined;
+  /** How long the chains of disk layers may be. */
+  readonly limits?: ChainLimits;
   readonly logger: Logger;
 }
 
@@ -59,6 +67,7 @@ export class SnapshotStore implements AsyncDisposable {
   readonly #holders = new Holders();
   readonly #removing = new Set<Promise<void>>();
   readonly #images: MemoryImages;
+  readonly #flattening: DiskFlattening;
   readonly #ending = new AbortController();
 
   private constructor(options: SnapshotStoreOptions) {
@@ -67,6 +76,13 @@ export class SnapshotStore implements AsyncDisposable {
       find: (id) => this.#memoryOf(id),
       completed: (id) => this.#releaseBase(id),
       logger: options.logger,
+    });
+    this.#flattening = new DiskFlattening({
+      limits: chainLimits,
+      ...options,
+      layersOf: (id) => this.#stored.get(id)?.manifest?.diskLayers ?? [],
+      ownerOf,
+      replace: (id, layers) => this.#replaceLayers(id, layers),
     });
   }
 
@@ -161,13 +177,14 @@ export class SnapshotStore implements AsyncDisposable {
     this.hold(id, as);
     try {
       await this.#images.settle(id, this.#ending.signal);
-      const { base: _, ...manifest } = this.manifest(id);
       await using draft = await this.begin(newSnapshotId);
       const from = this.#dirOf(id);
       for (const name of [savedParts.memory, savedParts.deviceState]) {
         if (await exists(join(from, name))) await link(join(from, name), join(draft.dir, name));
       }
       const token = await readFile(join(from, snapshotParts.token), "utf8");
+      // Not before: its layers may be replaced until others hold them too.
+      const { base: _, ...manifest } = this.manifest(id);
       const createdAt = new Date().toISOString();
       await this.#commitAs(draft, { ...manifest, id: newSnapshotId, kind, createdAt }, { token, holder });
     } finally {
@@ -184,14 +201,16 @@ export class SnapshotStore implements AsyncDisposable {
     if (BootSnapshots.isOne(id)) return await this.#options.boots.byId(id);
     checkCompatible(this.manifest(id), this.#options);
     await this.#images.complete(id, signal);
+    await this.#flattening.use(id, signal);
     return await openSource(this.#dirOf(id), this.manifest(id));
   }
 
   /** Ends what is under way, which the next life of the agent does again, and waits for removals. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ending.abort(new WrennError("shutting_down", "the agent is ending"));
-    await this.#images[Symbol.asyncDispose]();
-    await Promise.all(this.#removing);
+    await Promise.all([this.#images[Symbol.asyncDispose](), this.#flattening[Symbol.asyncDispose]()]);
+    // What goes lets go of others.
+    while (this.#removing.size > 0) await Promise.all(this.#removing);
   }
 
   async #load(): Promise<void> {
@@ -205,7 +224,10 @@ export class SnapshotStore implements AsyncDisposable {
     }
     await this.#keepForUnreadable(unreadable);
     this.#removeUnheld();
-    for (const [id, { manifest }] of this.#stored) if (manifest?.base) this.#images.begin(id);
+    for (const [id, { manifest }] of this.#stored) {
+      if (manifest?.base) this.#images.begin(id);
+      this.#flattening.begin(id);
+    }
   }
 
   /** @returns its id when it cannot be read. */
@@ -294,12 +316,21 @@ export class SnapshotStore implements AsyncDisposable {
     if (holder !== undefined) this.hold(id, holder);
     if (kind === "template") this.hold(id, offer);
     if (base !== undefined) this.#images.begin(id);
+    this.#flattening.begin(id);
+  }
+
+  async #replaceLayers(id: string, diskLayers: readonly DiskLayer[]): Promise<void> {
+    const stored = this.#stored.get(id);
+    if (!stored?.manifest) throw new WrennError("conflict", `snapshot ${id} is gone`);
+    const manifest = { ...stored.manifest, diskLayers: [...diskLayers] };
+    await writeSnapshotManifest(stored.dir, manifest);
+    if (this.#stored.has(id)) this.#stored.set(id, { ...stored, manifest });
   }
 
   /** @param stored is not among the snapshots any more. */
   async #remove({ id, dir }: StoredSnapshot): Promise<void> {
     const { layout, layers } = this.#options;
-    await this.#images.cancel(id);
+    await Promise.all([this.#images.cancel(id), this.#flattening.forget(id)]);
     const removed = join(layout.snapshots, `${removedMark}${id}-${newId("disk")}`);
     await rename(dir, removed);
     await syncDirectory(layout.snapshots);

@@ -28,7 +28,7 @@ export const boot = "boot-00000000000000000000";
 export const holder = "capsule:one";
 
 /** What differs from one start of the store to the next. */
-export interface Given extends Partial<Pick<SnapshotStoreOptions, "vmm" | "cpu" | "keepAll">> {
+export interface Given extends Partial<Pick<SnapshotStoreOptions, "vmm" | "cpu" | "keepAll" | "limits">> {
   readonly snapshots?: readonly HeldSnapshot[];
   readonly layers?: readonly HeldLayer[];
 }
@@ -75,8 +75,8 @@ export class SnapshotBench {
     const templates = new TemplateStore(layout.images);
     const made = { layout, vmm, cpu, layers, logger, slots: undefined, signal };
     const boots = new BootSnapshots({ ...made, templates, metrics: new AgentMetrics() });
-    const { keepAll } = given;
-    const options = { ...made, boots, held: given.snapshots ?? [], keepAll };
+    const { keepAll, limits } = given;
+    const options = { ...made, boots, held: given.snapshots ?? [], keepAll, ...(limits && { limits }) };
     this.#store = await SnapshotStore.open(options);
     this.#layers = layers;
     if (keepAll === undefined) await layers.reap(logger);
@@ -121,6 +121,14 @@ export class SnapshotBench {
   /** The whole memory of a snapshot. */
   async memory(id: string): Promise<Buffer> {
     return await readFile((await this.store.source(id, signal)).machine.memoryPath);
+  }
+
+  /** Paths of a snapshot's disk, above those of the boot snapshot. */
+  ownLayers(id: string): string[] {
+    return this.store
+      .manifest(id)
+      .diskLayers.slice(2)
+      .map(({ path }) => path);
   }
 
   path(id: string, name: string): string {
