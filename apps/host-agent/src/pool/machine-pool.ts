@@ -133,6 +133,7 @@ export class MachinePool<S extends PoolSource, M extends Waiting> implements Asy
 
   #put(shelf: Shelf<S, M>, machine: M): void {
     shelf.machines.push(machine);
+    this.#options.logger.info({ template: shelf.source.template }, "a machine waits for a create");
     void machine.exited.then(() => {
       const index = shelf.machines.indexOf(machine);
       if (index < 0) return;
