@@ -26,6 +26,8 @@ export interface CapsuleRequest extends CapsuleCommand {
   readonly diskMib?: number | undefined;
   /** None when absent. */
   readonly timeRules?: TimeRules | undefined;
+  /** The operation that makes it as one of several copies. */
+  readonly forkOf?: string | undefined;
 }
 
 /** The guest of a capsule, which is in use until this is disposed of. */
@@ -79,8 +81,8 @@ export class Capsule {
   }
 
   /** A capsule that is about to be created. */
-  static begin(request: CapsuleRequest, notebook: Notebook, forkOf?: string): Capsule {
-    const { id, operation, generation, template, size, timeRules } = request;
+  static begin(request: CapsuleRequest, notebook: Notebook): Capsule {
+    const { id, operation, generation, template, size, timeRules, forkOf } = request;
     const fork = forkOf === undefined ? {} : { forkOf };
     const rules = timeRules && { timeRules };
     const step: Step = { step: "create", operation, generation, template, ...size, ...fork, ...rules };

@@ -1,4 +1,4 @@
-import { isId, sizeProblem, WrennError } from "@wrenn/contracts";
+import { type CapsuleSize, isId, sizeProblem, WrennError } from "@wrenn/contracts";
 import { abortable } from "../abortable.ts";
 import type { RestoreSource } from "../snapshots/restore-source.ts";
 import type { Capsule, CapsuleRequest } from "./capsule.ts";
@@ -59,16 +59,29 @@ async function sourceOf(
     : await snapshots.source(snapshotId, signal);
 }
 
+/** What a capsule is asked to be made of. */
+export interface CreateRequest extends CapsuleRequest {
+  /** Given, it is a clone of this snapshot, whose size it has. */
+  readonly snapshot?: string | undefined;
+}
+
 /** @throws {WrennError} `invalid_request`. */
-export function checkCreate(request: CapsuleRequest): void {
-  if (!isId("capsule", request.id)) {
-    throw new WrennError("invalid_request", `${JSON.stringify(request.id)} is not a capsule id`, {
-      field: "capsule_id",
-    });
+export function checkId(id: string): void {
+  if (isId("capsule", id)) return;
+  throw new WrennError("invalid_request", `${JSON.stringify(id)} is not a capsule id`, {
+    field: "capsule_id",
+  });
+}
+
+/** @throws {WrennError} `invalid_request` for a size that cannot be had, `not_found` for a snapshot that is not offered. */
+export function checkedSize({ snapshot, size }: CreateRequest, { snapshots }: HostParts): CapsuleSize {
+  if (snapshot !== undefined) {
+    const { vcpus, memoryMib } = snapshots.offered(snapshot);
+    return { vcpus, memoryMib };
   }
-  const problem = sizeProblem(request.size);
-  if (!problem) return;
+  const problem = sizeProblem(size);
+  if (!problem) return size;
   const field = problem.part === "vcpus" ? "vcpus" : "memory_mb";
-  const message = `${field} must be one of ${problem.choices.join(", ")}, not ${request.size[problem.part]}`;
+  const message = `${field} must be one of ${problem.choices.join(", ")}, not ${size[problem.part]}`;
   throw new WrennError("invalid_request", message, { field });
 }

@@ -1,5 +1,6 @@
 import { readdir, truncate } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { newId } from "@wrenn/contracts";
 import { runCommand } from "@wrenn/daemon";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { isRunning } from "../processes/identity.ts";
@@ -177,5 +178,28 @@ describe("what fails", () => {
     await host.capsules.destroy(host.command(host.capsules.get(capsule.id)));
     await host.end();
     expect(await host.leftovers()).toEqual([]);
+  });
+
+  test("a machine that ends when its snapshot is there is paused like any other", async () => {
+    const capsule = await created();
+    await host.sh(capsule, "printf kept >memory");
+    host.observe = (when, _id, { step }) => {
+      if (when === "before" && step === "paused") process.kill(capsule.machine?.process.pid ?? 0, "SIGKILL");
+    };
+    await host.capsules.pause(host.command(capsule));
+    await host.capsules.resume(resume(capsule));
+    expect(await host.sh(capsule, "head -c 4 memory")).toBe("kept");
+  });
+
+  test("a machine that ends while a snapshot is taken leaves a capsule in error, which keeps its disk", async () => {
+    const capsule = await created();
+    host.observe = (when, _id, { step }) => {
+      if (when === "after" && step === "snapshot") process.kill(capsule.machine?.process.pid ?? 0, "SIGKILL");
+    };
+    const taking = host.capsules.snapshot({ ...host.command(capsule), snapshot: newId("snapshot") });
+    await expect(taking).rejects.toThrow();
+    await expect.poll(() => capsule.state).toBe("error");
+    expect(capsule.record.ownLayers).toHaveLength(1);
+    expect(await host.capsules.listSnapshots()).toEqual([]);
   });
 });

@@ -15,15 +15,20 @@ import { machineHoldings, release, releaseAll, runDirOf, runHoldings } from "./r
  * @returns the capsules that there are.
  */
 export async function recoverCapsules(contents: JournalContents, parts: HostParts): Promise<Capsule[]> {
-  const recovered = await Promise.all(contents.records.map((record) => recover(record, parts)));
+  const forks = new Set(contents.records.map(({ forked }) => forked));
+  const recovered = await Promise.all(
+    contents.records.map((record) => recover(record, forks.has(record.forkOf), parts)),
+  );
   const unreadable = contents.unreadable.map((record) => quarantine(record, parts));
   return [...recovered, ...unreadable].filter((capsule) => capsule.state !== "stopped");
 }
 
-async function recover(record: CapsuleRecord, hostParts: HostParts): Promise<Capsule> {
+/** @param isCopied it is one of several copies, and all of them were ready. */
+async function recover(record: CapsuleRecord, isCopied: boolean, hostParts: HostParts): Promise<Capsule> {
   const logger = hostParts.logger.child({ capsule: record.id, operation: record.operation });
   const parts = { ...hostParts, logger };
   const capsule = Capsule.recovered(record, parts);
+  if (record.forkOf !== undefined && isCopied) await runCopy(capsule, parts);
   await settle(capsule, parts);
   if (capsule.machine) capsule.takeRoom(parts.admission.take(capsule.size));
   if (capsule.state !== record.state) {
@@ -65,6 +70,14 @@ async function settle(capsule: Capsule, parts: HostParts): Promise<void> {
     case "error":
       return await release(capsule, machineHoldings, parts);
   }
+}
+
+/** It was ready, and all that was missing was the line that says so. */
+async function runCopy(capsule: Capsule, parts: HostParts): Promise<void> {
+  const { source, accessToken } = capsule.record;
+  if (capsule.state !== "starting" || source === undefined || accessToken === undefined) return;
+  const { versions } = parts.snapshots.manifest(source);
+  capsule.move({ step: "running", startedAt: new Date().toISOString(), versions });
 }
 
 async function undo(capsule: Capsule, reason: string, parts: HostParts): Promise<void> {

@@ -10,7 +10,10 @@ import type { HostParts } from "./host-parts.ts";
 /** Room for what a snapshot has beside its memory, and for what comes to the disk meanwhile. */
 export const snapshotReserveBytes = 64 * 1024 * 1024;
 
-/** Writes a frozen machine as a snapshot, which its capsule holds. It is one when this is done, or there is none. */
+/**
+ * Writes a frozen machine as a snapshot, which its capsule holds unless it is offered to everybody. It is one when this is
+ * done, or there is none.
+ */
 export async function saveSnapshot(
   capsule: Capsule,
   frozen: Frozen,
@@ -34,7 +37,7 @@ export async function saveSnapshot(
   signal.throwIfAborted();
   await draft.commit({
     ...{ kind, capsule: id, template, size, versions, diskBytes, restoreEpoch, token, source },
-    holder: capsuleHolder(id),
+    holder: kind === "template" ? undefined : capsuleHolder(id),
     ownLayers: frozen.ownLayers,
     deviceStateSha256,
   });

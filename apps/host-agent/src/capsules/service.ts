@@ -1,16 +1,26 @@
 import { isDeepStrictEqual } from "node:util";
 import { newId, WrennError } from "@wrenn/contracts";
+import type { SnapshotManifest } from "../snapshots/manifest.ts";
 import type { TimeRules } from "../time-rules/time-rules.ts";
 import { Capsule, type CapsuleCommand, type CapsuleRequest } from "./capsule.ts";
 import { checkGeneration } from "./commands.ts";
-import { checkCreate, createCapsule } from "./create.ts";
+import { type CreateRequest, checkedSize, checkId, createCapsule } from "./create.ts";
 import { destroyCapsule } from "./destroy.ts";
+import { type Child, type ChildRequest, type ForkRequest, forkCapsule } from "./fork.ts";
 import { hostError } from "./host-error.ts";
 import type { HostParts } from "./host-parts.ts";
 import { pauseCapsule } from "./pause.ts";
 import { type ResumeRequest, resumeCapsule } from "./resume.ts";
+import { type SnapshotRequest, snapshotCapsule } from "./snapshot.ts";
 import { timeOut } from "./time-out.ts";
 import { watchMachine } from "./watch-machine.ts";
+
+/** A snapshot that capsules can be created from. */
+export interface SnapshotDescription {
+  readonly manifest: SnapshotManifest;
+  /** What it takes on the disk by itself. */
+  readonly sizeBytes: number;
+}
 
 /**
  * The capsules of this host. Operations are detached from whoever asked for them: they go on when the caller has gone,
@@ -50,19 +60,19 @@ export class CapsuleService implements AsyncDisposable {
   }
 
   /** Creates a capsule, or answers the one that an earlier call with the same generation made. */
-  async create(request: CapsuleRequest): Promise<Capsule> {
-    checkCreate(request);
+  async create(request: CreateRequest): Promise<Capsule> {
+    checkId(request.id);
     const present = this.#capsules.get(request.id);
     if (present) return await repeated(present, request);
     this.#checkOpen();
-    const capsule = begin(request, this.#parts);
-    this.#capsules.set(request.id, capsule);
-    this.#enforceTime(capsule);
+    const size = checkedSize(request, this.#parts);
+    const capsule = this.#begin({ ...request, size });
     await this.#run("create", capsule, request, async (parts) => {
       try {
-        await createCapsule(capsule, { diskMib: request.diskMib }, parts);
+        const { snapshot: snapshotId, diskMib } = request;
+        await createCapsule(capsule, { snapshotId, diskMib }, parts);
       } finally {
-        if (capsule.state === "stopped") this.#capsules.delete(capsule.id);
+        this.#forgetStopped(capsule);
       }
     });
     return capsule;
@@ -97,6 +107,45 @@ export class CapsuleService implements AsyncDisposable {
     using _ = this.get(id).use();
   }
 
+  /** Takes a snapshot of a capsule, for others to be created from. */
+  async snapshot(request: SnapshotRequest): Promise<Capsule> {
+    const capsule = this.get(request.id);
+    this.#checkOpen();
+    await this.#run("snapshot", capsule, request, (parts) => snapshotCapsule(capsule, request, parts));
+    return capsule;
+  }
+
+  /** Makes copies of a capsule: all of them, or none. @returns the copies, in the order of the request. */
+  async fork(request: ForkRequest): Promise<Capsule[]> {
+    const capsule = this.get(request.id);
+    this.#checkOpen();
+    for (const { id } of request.children) checkId(id);
+    const make = (child: ChildRequest) => this.#beginChild(child, capsule);
+    await this.#run("fork", capsule, request, (parts) => forkCapsule(capsule, request, this, make, parts));
+    return request.children.map(({ id }) => this.get(id));
+  }
+
+  /** Every snapshot that capsules can be created from. */
+  async listSnapshots(): Promise<SnapshotDescription[]> {
+    const { snapshots } = this.#parts;
+    return await Promise.all(
+      snapshots.list().map(async (manifest) => {
+        return { manifest, sizeBytes: await snapshots.sizeBytes(manifest.id) };
+      }),
+    );
+  }
+
+  /** One of them. @throws {WrennError} `not_found`. */
+  async describeSnapshot(id: string): Promise<SnapshotDescription> {
+    const { snapshots } = this.#parts;
+    return { manifest: snapshots.offered(id), sizeBytes: await snapshots.sizeBytes(id) };
+  }
+
+  /** No capsule is created from it any more. One that is not there is fine. */
+  async deleteSnapshot(id: string): Promise<void> {
+    await this.#parts.snapshots.delete(id);
+  }
+
   /** Ends a capsule and everything of it. Destroying what is not there is fine. */
   async destroy(command: CapsuleCommand): Promise<void> {
     const capsule = this.#capsules.get(command.id);
@@ -122,6 +171,44 @@ export class CapsuleService implements AsyncDisposable {
         await running?.guest[Symbol.asyncDispose]();
       }),
     );
+  }
+
+  #begin(request: CapsuleRequest): Capsule {
+    try {
+      const capsule = Capsule.begin(request, this.#parts);
+      this.#capsules.set(capsule.id, capsule);
+      this.#enforceTime(capsule);
+      return capsule;
+    } catch (error) {
+      throw hostError(error);
+    }
+  }
+
+  /** A capsule that is to be a copy. Whatever is asked of it waits until it is one. */
+  #beginChild(child: ChildRequest, { template, size }: Capsule): Child {
+    if (this.#capsules.has(child.id)) {
+      throw new WrennError("conflict", `capsule ${child.id} is there already`, { field: "children" });
+    }
+    const capsule = this.#begin({ ...child, template, size, forkOf: child.operation });
+    const { promise: made, resolve, reject } = Promise.withResolvers<void>();
+    const aborted = new AbortController();
+    const starting = this.#run("create", capsule, child, async ({ signal }) => {
+      signal.addEventListener("abort", () => aborted.abort(signal.reason), { once: true });
+      await made;
+    });
+    // Whoever makes the copies is told by who makes them.
+    starting.catch(() => {});
+    const parts = this.#partsOf(capsule, child.operation, aborted.signal);
+    const decide = (error?: unknown) => {
+      this.#forgetStopped(capsule);
+      if (error === undefined) resolve();
+      else reject(error);
+    };
+    return { capsule, parts, decide };
+  }
+
+  #forgetStopped(capsule: Capsule): void {
+    if (capsule.state === "stopped") this.#capsules.delete(capsule.id);
   }
 
   async #run(
@@ -190,12 +277,4 @@ async function repeated(present: Capsule, request: CapsuleRequest): Promise<Caps
 /** What this agent does with a capsule by itself. */
 function ownCommand({ id, generation }: Capsule): CapsuleCommand {
   return { id, operation: newId("operation"), generation };
-}
-
-function begin(request: CapsuleRequest, parts: HostParts): Capsule {
-  try {
-    return Capsule.begin(request, parts);
-  } catch (error) {
-    throw hostError(error);
-  }
 }

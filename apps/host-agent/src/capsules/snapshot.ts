@@ -1,10 +1,10 @@
 import { freemem } from "node:os";
-import { WrennError } from "@wrenn/contracts";
+import { isId, WrennError } from "@wrenn/contracts";
 import type { SnapshotKind } from "../snapshots/manifest.ts";
 import type { Machine } from "../vmm/vmm.ts";
 import type { Capsule, CapsuleCommand } from "./capsule.ts";
-import { requireState } from "./commands.ts";
-import { capsuleHolder, machineHolder } from "./held.ts";
+import { noteCommand, requireState } from "./commands.ts";
+import { machineHolder } from "./held.ts";
 import { explain, hostError } from "./host-error.ts";
 import type { HostParts } from "./host-parts.ts";
 import { saveSnapshot, snapshotReserveBytes } from "./save-snapshot.ts";
@@ -24,6 +24,11 @@ export async function snapshotCapsule(
   request: SnapshotRequest,
   parts: HostParts,
 ): Promise<void> {
+  if (!isId("snapshot", request.snapshot)) {
+    const sentence = `${JSON.stringify(request.snapshot)} is not a snapshot id`;
+    throw new WrennError("invalid_request", sentence, { field: "snapshot_id" });
+  }
+  if (parts.snapshots.has(request.snapshot)) return noteCommand(capsule, request);
   requireState(capsule, request, ["running", "paused"]);
   if (capsule.state === "running") await takeLive(capsule, request, "template", parts);
   else await copyPaused(capsule, request, parts);
@@ -98,7 +103,7 @@ async function copyPaused(capsule: Capsule, request: SnapshotRequest, parts: Hos
   }
   capsule.move({ step: "snapshot", operation, generation, snapshot });
   try {
-    await parts.snapshots.duplicate(paused, snapshot, "template", capsuleHolder(capsule.id));
+    await parts.snapshots.duplicate(paused, snapshot, "template");
   } catch (error) {
     capsule.move({ step: "stayed", state: "paused", ...explain(error) });
     throw hostError(error);

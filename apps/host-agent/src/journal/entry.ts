@@ -121,6 +121,8 @@ const steps = [
     accessToken: Type.String(),
     restoreEpoch: Type.Optional(Type.Integer()),
   }),
+  /** All of the copies that an operation makes of it are about to run: from here on they do. */
+  Type.Object({ step: Type.Literal("forked"), operation }),
   /** A command that there was nothing to do for, or that could not be done. */
   Type.Object({ step: Type.Literal("command"), operation, generation, revision }),
   /** What is to be known of it changed, and its state did not. */

@@ -17,6 +17,8 @@ export interface CapsuleRecord {
   readonly memoryMib: number;
   /** The operation that makes it as one of several copies. */
   readonly forkOf?: string | undefined;
+  /** The operation that made the newest copies of it. */
+  readonly forked?: string | undefined;
   /** What the capsule may still hold; letting go of what is gone already is fine. */
   readonly runDir: boolean;
   /** Name of its machine's directory, where that is not its own: the machine waited before it was this capsule's. */
@@ -151,6 +153,8 @@ export function recordAfter(record: CapsuleRecord, entry: Step): CapsuleRecord {
       return { ...record, ...unexplained, ...dataOf(entry), ...notTaken, state: "running" };
     case "stayed":
       return { ...record, ...unexplained, ...dataOf(entry), taking: undefined };
+    case "forked":
+      return { ...record, forked: entry.operation };
     case "command":
     case "remark":
     case "time_rules":

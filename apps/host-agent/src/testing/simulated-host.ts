@@ -84,9 +84,10 @@ export class SimulatedHost implements AsyncDisposable {
     return { id, operation: newId("operation"), generation: generation + 1, ...changes };
   }
 
-  /** Runs a line of shell in the guest of a capsule and answers what that prints. */
-  async sh({ guest }: Capsule, line: string): Promise<string> {
-    return await runInGuest(guest, "sh", ["-c", line], this.parts.signal);
+  /** Runs a line of shell where the files `memory` and `disk` of a capsule are, and answers what that prints. */
+  async sh({ id, guest, record }: Capsule, line: string): Promise<string> {
+    const there = `cd ${join(this.layout.machines, record.runDirName ?? id)} && ${line}`;
+    return await runInGuest(guest, "sh", ["-c", there], this.parts.signal);
   }
 
   /** Everything of capsules that is on the disk, boot snapshots aside. */
