@@ -2,10 +2,12 @@ import { newId, WrennError } from "@wrenn/contracts";
 import type { Capsule, ForkCapsuleResponse } from "@wrenn/contracts/host";
 import type { ForkCapsuleBody } from "@wrenn/contracts/rest";
 import type { CapsuleRow } from "../database/schema.ts";
+import type { OwnedKey } from "../idempotency/owned-key.ts";
 import type { Log } from "../log.ts";
 import { fromAnswer } from "../reports/observed.ts";
 import { beginWith, type Command, type CommandParts, finishCommand } from "./command.ts";
 import type { LifecycleParts } from "./lifecycle.ts";
+import { foundCopies } from "./made-again.ts";
 import type { NewCapsule } from "./store.ts";
 import { timeRulesOf } from "./time-rules.ts";
 
@@ -16,7 +18,7 @@ const forkTimeoutMs = 10 * 60_000;
  * Makes copies of a running or paused capsule, on its host, from one snapshot of it: all of them or none. It goes on
  * even if the caller has gone.
  *
- * @param ids of the copies, one for each.
+ * @param key of the request: made again, it finds its copies.
  * @returns the copies, in the order of their ids.
  * @throws {WrennError} `invalid_state` or `conflict` before anything is done, or what the host said.
  */
@@ -25,8 +27,12 @@ export async function forkCapsule(
   { count, metadata }: ForkCapsuleBody,
   parts: LifecycleParts,
   logger: Log,
-  ids: readonly string[] = Array.from({ length: count }, () => newId("capsule")),
+  key?: OwnedKey | undefined,
 ): Promise<CapsuleRow[]> {
+  let ids = (await key?.ids("capsule", count)) ?? Array.from({ length: count }, () => newId("capsule"));
+  const found = await foundCopies(ids, key, parts.store);
+  if (found === "failed") ids = (await key?.ids("capsule", count, true)) ?? ids;
+  else if (found) return found;
   const copies = ids.map((id) => copyOf(row, id, metadata ?? row.metadata));
   return parts.metrics.operation("fork", () =>
     parts.operations.run([row.id, ...ids], async () => {

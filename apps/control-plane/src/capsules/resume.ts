@@ -1,6 +1,7 @@
 import { WrennError } from "@wrenn/contracts";
 import type { ResumeCapsuleBody } from "@wrenn/contracts/rest";
 import type { CapsuleRow } from "../database/schema.ts";
+import type { OwnedKey } from "../idempotency/owned-key.ts";
 import type { Log } from "../log.ts";
 import { resumeCommand } from "./commands.ts";
 import { commandCapsule, type LifecycleParts } from "./lifecycle.ts";
@@ -15,9 +16,10 @@ export async function resumeCapsule(
   from: ResumeCapsuleBody["from"],
   parts: LifecycleParts,
   logger: Log,
+  key?: OwnedKey | undefined,
 ): Promise<CapsuleRow> {
   if (row.state === "error") checkDisk(row, from);
-  return commandCapsule(row, resumeCommand(from === "disk"), parts, logger);
+  return commandCapsule(row, resumeCommand(from === "disk"), parts, logger, key);
 }
 
 function checkDisk({ id, host_id, started_at, reason }: CapsuleRow, from: ResumeCapsuleBody["from"]): void {

@@ -85,7 +85,7 @@ export function capsuleRoutes(api: Api, capsules: CapsuleService): void {
     },
   );
 
-  const commandResponse = { 200: capsuleSchema, ...errorResponses(400, 404, 409, 502) };
+  const commandResponse = { 200: capsuleSchema, ...errorResponses(400, 404, 409, 422, 502) };
 
   api.post(
     "/v1/capsules/:id/pause",
@@ -96,10 +96,13 @@ export function capsuleRoutes(api: Api, capsules: CapsuleService): void {
         summary: "Pause a capsule",
         description: "Saves its memory and disk, and ends its machine. Answers when that is done.",
         params: CapsuleParams,
+        headers: IdempotencyHeaders,
         response: commandResponse,
       },
+      config: { idempotent: true },
     },
-    async ({ caller, params, log }) => toWire(await capsules.pause(caller.teamId, params.id, log)),
+    async ({ caller, params, idempotency, log }) =>
+      toWire(await capsules.pause(caller.teamId, params.id, log, idempotency)),
   );
 
   api.post(
@@ -111,12 +114,14 @@ export function capsuleRoutes(api: Api, capsules: CapsuleService): void {
         summary: "Resume a capsule",
         description: "Starts it where it was paused, or its kernel anew on its disk. Answers when it runs.",
         params: CapsuleParams,
+        headers: IdempotencyHeaders,
         body: ResumeCapsuleBody,
         response: commandResponse,
       },
+      config: { idempotent: true },
     },
-    async ({ caller, params, body, log }) =>
-      toWire(await capsules.resume(caller.teamId, params.id, body, log)),
+    async ({ caller, params, body, idempotency, log }) =>
+      toWire(await capsules.resume(caller.teamId, params.id, body, log, idempotency)),
   );
 
   api.post(
@@ -129,10 +134,13 @@ export function capsuleRoutes(api: Api, capsules: CapsuleService): void {
         description:
           "Moves it to the archive, compressed. It is resumed as a paused one is, and takes longer.",
         params: CapsuleParams,
+        headers: IdempotencyHeaders,
         response: commandResponse,
       },
+      config: { idempotent: true },
     },
-    async ({ caller, params, log }) => toWire(await capsules.hibernate(caller.teamId, params.id, log)),
+    async ({ caller, params, idempotency, log }) =>
+      toWire(await capsules.hibernate(caller.teamId, params.id, log, idempotency)),
   );
 
   api.post(
@@ -145,12 +153,14 @@ export function capsuleRoutes(api: Api, capsules: CapsuleService): void {
         description:
           "Makes copies of a running or paused one, from one snapshot of it: all of them, or none. It goes on as it was.",
         params: CapsuleParams,
+        headers: IdempotencyHeaders,
         body: ForkCapsuleBody,
-        response: { 201: CapsuleList, ...errorResponses(400, 404, 409, 502) },
+        response: { 201: CapsuleList, ...errorResponses(400, 404, 409, 422, 502) },
       },
+      config: { idempotent: true },
     },
-    async ({ caller, params, body, log }, reply) => {
-      const copies = await capsules.fork(caller.teamId, params.id, body, log);
+    async ({ caller, params, body, idempotency, log }, reply) => {
+      const copies = await capsules.fork(caller.teamId, params.id, body, log, idempotency);
       return reply.code(201).send(copies.map((row) => toWire(row)));
     },
   );

@@ -72,24 +72,36 @@ export class CapsuleService {
   }
 
   /** Saves a capsule's memory and disk, and ends its machine. */
-  async pause(teamId: string, id: string, logger: Log): Promise<CapsuleRow> {
-    return commandCapsule(await this.get(teamId, id), pauseCommand, this.#parts, logger);
+  async pause(teamId: string, id: string, logger: Log, key?: OwnedKey | undefined): Promise<CapsuleRow> {
+    return commandCapsule(await this.get(teamId, id), pauseCommand, this.#parts, logger, key);
   }
 
   /** Starts a capsule where it was paused, or anew from its disk. */
-  async resume(teamId: string, id: string, { from }: ResumeCapsuleBody, logger: Log): Promise<CapsuleRow> {
-    return resumeCapsule(await this.get(teamId, id), from, this.#parts, logger);
+  async resume(
+    teamId: string,
+    id: string,
+    { from }: ResumeCapsuleBody,
+    logger: Log,
+    key?: OwnedKey | undefined,
+  ): Promise<CapsuleRow> {
+    return resumeCapsule(await this.get(teamId, id), from, this.#parts, logger, key);
   }
 
   /** Moves a paused capsule to the archive. */
-  async hibernate(teamId: string, id: string, logger: Log): Promise<CapsuleRow> {
-    return commandCapsule(await this.get(teamId, id), hibernateCommand, this.#parts, logger);
+  async hibernate(teamId: string, id: string, logger: Log, key?: OwnedKey | undefined): Promise<CapsuleRow> {
+    return commandCapsule(await this.get(teamId, id), hibernateCommand, this.#parts, logger, key);
   }
 
   /** Makes copies of a running or paused capsule. */
-  async fork(teamId: string, id: string, body: ForkCapsuleBody, logger: Log): Promise<CapsuleRow[]> {
+  async fork(
+    teamId: string,
+    id: string,
+    body: ForkCapsuleBody,
+    logger: Log,
+    key?: OwnedKey | undefined,
+  ): Promise<CapsuleRow[]> {
     refuseVersionNames(body.metadata);
-    return forkCapsule(await this.get(teamId, id), body, this.#parts, logger);
+    return forkCapsule(await this.get(teamId, id), body, this.#parts, logger, key);
   }
 
   /** Lets work reach a running capsule; see {@link CapsuleUse.use}. */

@@ -54,9 +54,12 @@ export class OwnedKey {
     return requestInProgress();
   }
 
-  /** Keeps the answer, unless it says that we have failed: then the same request is done anew. */
+  /**
+   * Keeps the answer, unless it says that we have failed: then the same request is done anew. That a command ran out of
+   * its time is an answer.
+   */
   async finish(answer: Answer): Promise<void> {
-    const isKept = this.#isKept && answer.status < 500;
+    const isKept = this.#isKept && (answer.status < 500 || answer.status === 504);
     try {
       await (isKept ? this.#store.noteAnswer(this.#name, answer) : this.#store.release(this.#name));
     } finally {
