@@ -7,7 +7,7 @@ import type { OwnedKey } from "../idempotency/owned-key.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { SnapshotStore } from "../snapshots/store.ts";
-import { createOnHost } from "./create.ts";
+import { type Candidates, createOnHost } from "./create.ts";
 import { refuseVersionNames } from "./metadata.ts";
 import type { CapsuleOperations } from "./operations.ts";
 import { type CapsulePlan, planCapsule } from "./plan.ts";
@@ -55,34 +55,65 @@ async function create(
   const { store, hosts, operations, metrics, snapshots } = parts;
   const plan = await planCapsule(teamId, body, snapshots);
   return metrics.operation("create", async () => {
-    const host = plan.snapshot ? await hosts.get(plan.snapshot.host_id) : await pickFor(plan, hosts);
+    const { host, others } = await placesFor(plan, hosts);
     return operations.run(id, async () => {
       const capsule = { ...plan.capsule, id };
       const pending = await (plan.snapshot
         ? store.insertFrom(plan.snapshot.id, capsule)
         : store.insert(capsule));
-      return createOnHost(pending, host, { store, hosts }, logger);
+      return createOnHost(pending, host, { store, hosts }, logger, others);
     });
   });
 }
 
 /** What another control plane has begun, or we have lost sight of. The host joins a command that it has already. */
-async function goOn(made: CapsuleRow, { key, logger }: Creation, parts: CreationParts): Promise<CapsuleRow> {
-  const { store, hosts, operations, metrics } = parts;
+async function goOn(
+  made: CapsuleRow,
+  { teamId, body, key, logger }: Creation,
+  parts: CreationParts,
+): Promise<CapsuleRow> {
+  const { store, hosts, operations, metrics, snapshots } = parts;
   const ours = await store.takeOver(made);
   if (!ours) throw key?.notYet();
   return metrics.operation("create", async () => {
-    const host = ours.host_id === null ? await hosts.pick() : await hosts.get(ours.host_id);
-    return operations.run(made.id, () => createOnHost(ours, host, { store, hosts }, logger));
+    const plan = await planCapsule(teamId, body, snapshots);
+    const { host, others } = await placesFor(plan, hosts, ours.host_id ?? undefined);
+    return operations.run(made.id, () => createOnHost(ours, host, { store, hosts }, logger, others));
   });
 }
 
-/** Refuses a template that the host does not have before anything is made of it. */
-async function pickFor({ capsule: { template } }: CapsulePlan, hosts: Hosts): Promise<Host> {
-  const host = await hosts.pick();
-  // A host that cannot be asked cannot create either, and that is where it is told.
-  if (await host.hasTemplate(template).catch(() => true)) return host;
-  const { templates } = await host.describe();
-  const sentence = `there is no template "${template}"; there is ${templates.join(", ") || "none yet"}`;
+interface Places {
+  host: Host;
+  /** Hosts that are tried after that. */
+  others: Candidates | undefined;
+}
+
+/**
+ * A snapshot lies on one host. Else any host that has the template will do.
+ *
+ * @param placed the host that it is placed on already.
+ * @throws {WrennError} `not_found` for a template that no host has, before anything is made of it.
+ */
+async function placesFor(
+  { capsule, snapshot }: CapsulePlan,
+  hosts: Hosts,
+  placed: string | null = snapshot?.host_id ?? null,
+): Promise<Places> {
+  if (placed !== null) return { host: await hosts.get(placed), others: undefined };
+  const candidates = await hosts.candidates();
+  const others = having(capsule.template, candidates);
+  const first = await others.next();
+  if (!first.done) return { host: first.value, others };
+  const names = new Set<string>();
+  for (const host of candidates) for (const name of (await host.describe()).templates) names.add(name);
+  const sentence = `there is no template "${capsule.template}"; there is ${[...names].join(", ") || "none yet"}`;
   throw new WrennError("not_found", sentence, { field: "template" });
+}
+
+/** Of some hosts those that have a template, asked one after the other. */
+async function* having(template: string, hosts: readonly Host[]): AsyncGenerator<Host> {
+  for (const host of hosts) {
+    // A host that cannot be asked cannot create either, and that is where it is told.
+    if (await host.hasTemplate(template).catch(() => true)) yield host;
+  }
 }

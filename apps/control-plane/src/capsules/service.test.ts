@@ -139,6 +139,62 @@ describe("creating", () => {
     expect(await list()).toEqual([]);
   });
 
+  describe("on several hosts", () => {
+    const full = () => {
+      throw toConnectError(new WrennError("host_full", "no room"));
+    };
+
+    test("tries the next when one is full, each once, the one with the fewest first", async () => {
+      const [second, third] = [await cp.newHost(), await cp.newHost()];
+      await cp.runningCapsule();
+      await cp.runningCapsule();
+      await cp.runningCapsule(second.id);
+      const asked: string[] = [];
+      const made = cp.agent.answers;
+      second.agent.answers.createCapsule = () => {
+        asked.push("second");
+        return full();
+      };
+      third.agent.answers.createCapsule = () => {
+        asked.push("third");
+        return full();
+      };
+      cp.agent.answers = {
+        ...made,
+        createCapsule: (request, context) => {
+          asked.push("first");
+          return made.createCapsule?.(request, context) ?? {};
+        },
+      };
+      const response = await create();
+      expect(response.statusCode).toBe(201);
+      expect(asked).toEqual(["third", "second", "first"]);
+      const [row] = await cp.settling.store.findMany([response.json<Capsule>().id]);
+      expect(row).toMatchObject({ host_id: cp.hostId, state: "running", generation: 1n });
+
+      cp.agent.answers.createCapsule = full;
+      const refused = await create();
+      expect(refused.statusCode).toBe(503);
+      expect(refused.json()).toMatchObject({ error: { code: "host_full" } });
+      const rows = (await list()).filter(({ state }) => state === "error");
+      expect(rows).toMatchObject([{ reason: "host_full" }]);
+    });
+
+    test("goes to one that has the template, and not to the next when a host fails otherwise", async () => {
+      const other = await cp.newHost();
+      await cp.runningCapsule();
+      other.agent.answers.createCapsule = () => {
+        throw toConnectError(new WrennError("image_corrupt", "not an image"));
+      };
+      expect((await create()).json()).toMatchObject({ error: { code: "image_corrupt" } });
+      other.agent.answers.describeHost = () => ({ epoch: "1", agentVersion: "9", templates: ["other"] });
+      await other.told([], { address: other.agent.address, epoch: 2 });
+      expect((await create()).statusCode).toBe(201);
+      const unknown = (await create({ template: "nope" })).json<ErrorBody>();
+      expect(unknown.error.message).toMatch(/there is (other, minimal|minimal, other)/);
+    });
+  });
+
   test("goes on when the client leaves", async () => {
     const asked = Promise.withResolvers<void>();
     const answer = Promise.withResolvers<void>();

@@ -121,6 +121,18 @@ export class CapsuleStore {
       .executeTakeFirstOrThrow();
   }
 
+  /** Places a capsule that is being made on a host: its first, or the next after one that was full. */
+  async place(seen: SeenCapsule, hostId: string): Promise<CapsuleRow | undefined> {
+    return this.#db
+      .updateTable("capsules")
+      .set({ state: "starting", host_id: hostId, operated_by: this.#replica, updated_at: sql`now()` })
+      .where("id", "=", seen.id)
+      .where("state", "in", ["pending", "starting"])
+      .where("generation", "=", seen.generation)
+      .returningAll()
+      .executeTakeFirst();
+  }
+
   /**
    * Takes over a capsule that is being made, if nobody else works on it.
    *

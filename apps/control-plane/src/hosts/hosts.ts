@@ -5,7 +5,7 @@ import type { BackgroundTasks } from "../background-tasks.ts";
 import type { HostRow, Schema } from "../database/schema.ts";
 import { AgentClient } from "./agent-client.ts";
 import { Host } from "./host.ts";
-import { doubtAddress, findHost, findHostForCapsule, listHosts, wantFullReport } from "./store.ts";
+import { doubtAddress, findHost, findHostsForCapsule, listHosts, wantFullReport } from "./store.ts";
 import { addressProblem } from "./verify.ts";
 
 /** What is needed to reach a host. */
@@ -34,10 +34,10 @@ export class Hosts implements Disposable {
     this.#background = background;
   }
 
-  /** The host for a new capsule. @throws {WrennError} `host_unavailable` when there is none. */
-  async pick(): Promise<Host> {
-    const row = await findHostForCapsule(this.#db);
-    if (row) return this.at(row);
+  /** Hosts that may take a new capsule, the best first. @throws {WrennError} `host_unavailable` when there is none. */
+  async candidates(): Promise<Host[]> {
+    const rows = await findHostsForCapsule(this.#db);
+    if (rows.length > 0) return rows.map((row) => this.at(row));
     const sentence =
       "there is no host that takes capsules; start an agent, or see GET /v1/hosts for what is wrong";
     throw new WrennError("host_unavailable", sentence);

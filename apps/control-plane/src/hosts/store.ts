@@ -7,6 +7,9 @@ import { registrationHours } from "./tokens.ts";
 /** Without a report for so long a host is not reachable, and nobody knows what its capsules do. */
 export const silentAfterSec = 90;
 
+/** So many hosts are asked in turn for a place; where all of those are full, the others are as good as. */
+const maxCandidates = 16;
+
 /** True of a host that has not reported for a while. */
 export const isSilent = sql<boolean>`coalesce(hosts.last_report_at < now() - make_interval(secs => ${sql.lit(silentAfterSec)}), true)`;
 
@@ -45,16 +48,16 @@ export async function findHostByToken(db: Kysely<Schema>, hash: Buffer): Promise
   return hosts(db).where("hosts.token_hash", "=", hash).executeTakeFirst();
 }
 
-/** Of those that can take a capsule, the one with the fewest. */
-export async function findHostForCapsule(db: Kysely<Schema>): Promise<KnownHost | undefined> {
+/** Those that can take a capsule, the one with the fewest first. */
+export async function findHostsForCapsule(db: Kysely<Schema>): Promise<KnownHost[]> {
   return hosts(db)
     .where("hosts.address_verified", "=", true)
     .where("hosts.problem", "is", null)
     .where(sql<boolean>`not ${isSilent}`)
     .orderBy(liveOnHost)
     .orderBy(sql`random()`)
-    .limit(1)
-    .executeTakeFirst();
+    .limit(maxCandidates)
+    .execute();
 }
 
 /** Replaces the tokens of a host that were not used by one that is good for an hour. */
