@@ -7,6 +7,7 @@ import type {
   RawServerDefault,
 } from "fastify";
 import { Type } from "typebox";
+import { type ExampleCode, exampleOf } from "./errors/examples.ts";
 
 /** The server as routes see it: schemas give bodies and answers their types. */
 export type Api = FastifyInstance<
@@ -36,12 +37,36 @@ const descriptions = {
 
 type ErrorStatus = keyof typeof descriptions;
 
-/** Answers of a route that are errors: those every route has, and its own. */
-export function errorResponses(...statuses: ErrorStatus[]): Record<number, unknown> {
-  const all = [...new Set<ErrorStatus>([401, 503, ...statuses])].sort();
+/**
+ * Answers of a route that are errors: those every route has, and its own.
+ *
+ * @param answers statuses, and codes that the description is to show examples of.
+ */
+export function errorResponses(...answers: (ErrorStatus | ExampleCode)[]): Record<number, unknown> {
+  const examples = answers.filter((answer) => typeof answer === "string").map(shownAs);
+  const statuses = answers.filter((answer) => typeof answer === "number");
+  const all = [...new Set<number>([401, 503, ...statuses, ...examples.map(({ status }) => status)])].sort();
   return Object.fromEntries(
-    all.map((status) => [status, Type.Ref(schemaIds.error, { description: descriptions[status] })]),
+    all.map((status) => {
+      const ofStatus = examples.filter((example) => example.status === status);
+      return [
+        status,
+        errorResponse(status as ErrorStatus, Object.assign({}, ...ofStatus.map(({ shown }) => shown))),
+      ];
+    }),
   );
+}
+
+function shownAs(code: ExampleCode) {
+  const { status, body } = exampleOf(code);
+  return { status, shown: { [code]: { value: body } } };
+}
+
+function errorResponse(status: ErrorStatus, examples: Record<string, unknown>): unknown {
+  const description = descriptions[status];
+  if (Object.keys(examples).length === 0) return Type.Ref(schemaIds.error, { description });
+  const schema = Type.Ref(schemaIds.error);
+  return { description, content: { "application/json": { schema, examples } } };
 }
 
 /** An answer without a body. */

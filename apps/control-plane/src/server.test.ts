@@ -113,6 +113,22 @@ describe("the description", () => {
     }
   });
 
+  test("shows what errors look like, and that requests may carry a key", async () => {
+    const { paths } = (await cp.inject({ url: "/openapi.json" })).json();
+    const { parameters, responses } = paths["/v1/snapshots"].post;
+    const refused = responses["409"].content["application/json"];
+    expect(refused.schema).toEqual({ $ref: "#/components/schemas/Error" });
+    expect(Object.keys(refused.examples).sort()).toEqual(
+      ["conflict", "invalid_state", "name_taken", "request_in_progress"].sort(),
+    );
+    expect(refused.examples.name_taken.value.error).toMatchObject({ code: "name_taken", field: "name" });
+    expect(parameters).toContainEqual(expect.objectContaining({ in: "header", name: "idempotency-key" }));
+    for (const path of ["pause", "resume", "hibernate", "fork", "exec"]) {
+      const named = paths[`/v1/capsules/{id}/${path}`].post.parameters as { name: string }[];
+      expect(named.map(({ name }) => name)).toContain("idempotency-key");
+    }
+  });
+
   test("is a page that loads nothing from elsewhere", async () => {
     const page = await cp.inject({ url: "/docs/" });
     expect(page.statusCode).toBe(200);

@@ -26,7 +26,19 @@ export function capsuleRoutes(api: Api, capsules: CapsuleService): void {
         description: "Answers when the capsule runs.",
         headers: IdempotencyHeaders,
         body: CreateCapsuleBody,
-        response: { 201: capsuleSchema, ...errorResponses(400, 404, 409, 422, 502) },
+        response: {
+          201: capsuleSchema,
+          ...errorResponses(
+            "invalid_request",
+            "not_found",
+            "request_in_progress",
+            "idempotency_key_reused",
+            "agent_error",
+            "host_unavailable",
+            "host_full",
+            "host_disk_full",
+          ),
+        },
       },
       config: { idempotent: true },
     },
@@ -85,7 +97,19 @@ export function capsuleRoutes(api: Api, capsules: CapsuleService): void {
     },
   );
 
-  const commandResponse = { 200: capsuleSchema, ...errorResponses(400, 404, 409, 422, 502) };
+  const commandErrors = [
+    400,
+    "not_found",
+    "invalid_state",
+    "conflict",
+    "request_in_progress",
+    "idempotency_key_reused",
+    "agent_error",
+    "host_unavailable",
+    "host_memory_full",
+    "host_disk_full",
+  ] as const;
+  const commandResponse = { 200: capsuleSchema, ...errorResponses(...commandErrors) };
 
   api.post(
     "/v1/capsules/:id/pause",
@@ -116,7 +140,10 @@ export function capsuleRoutes(api: Api, capsules: CapsuleService): void {
         params: CapsuleParams,
         headers: IdempotencyHeaders,
         body: ResumeCapsuleBody,
-        response: commandResponse,
+        response: {
+          200: capsuleSchema,
+          ...errorResponses(...commandErrors, "host_full", "snapshot_corrupt", "snapshot_incompatible"),
+        },
       },
       config: { idempotent: true },
     },
@@ -155,7 +182,7 @@ export function capsuleRoutes(api: Api, capsules: CapsuleService): void {
         params: CapsuleParams,
         headers: IdempotencyHeaders,
         body: ForkCapsuleBody,
-        response: { 201: CapsuleList, ...errorResponses(400, 404, 409, 422, 502) },
+        response: { 201: CapsuleList, ...errorResponses(...commandErrors, "host_full") },
       },
       config: { idempotent: true },
     },

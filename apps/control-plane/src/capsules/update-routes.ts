@@ -20,7 +20,7 @@ export function capsuleUpdateRoutes(api: Api, updates: CapsuleUpdates): void {
           "A host that cannot be reached is told later.",
         params: CapsuleParams,
         body: UpdateCapsuleBody,
-        response: { 200: capsuleSchema, ...errorResponses(400, 404) },
+        response: { 200: capsuleSchema, ...errorResponses("invalid_request", "not_found") },
       },
     },
     async ({ body, caller, params, log }) =>
@@ -36,7 +36,7 @@ export function capsuleUpdateRoutes(api: Api, updates: CapsuleUpdates): void {
         summary: "Say that a capsule is used",
         description: "Its time without activity begins anew.",
         params: CapsuleParams,
-        response: { 204: noContent, ...errorResponses(404, 409, 502) },
+        response: { 204: noContent, ...errorResponses("not_found", "invalid_state", "agent_error") },
       },
     },
     async ({ caller, params }, reply) => {
