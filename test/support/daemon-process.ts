@@ -56,7 +56,7 @@ export function startDaemon(
 
 /** Ends a host agent and its capsules. */
 export function drain(child: ChildProcess): void {
-  child.send({ drain: true });
+  child.send({ drain: "destroy" });
 }
 
 /** A port that nobody listens on; whoever asked had better take it soon. */

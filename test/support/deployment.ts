@@ -124,7 +124,7 @@ export class Deployment {
   /** The agent ends its capsules; the others just end. */
   async #end(): Promise<void> {
     const agent = this.#agent?.process;
-    if (agent?.connected) agent.send({ drain: true });
+    if (agent?.connected) agent.send({ drain: "destroy" });
     await this.#agent?.exited;
     this.#controlPlane?.process.kill("SIGTERM");
     await this.#controlPlane?.exited;

@@ -1,5 +1,5 @@
 import { realpath } from "node:fs/promises";
-import { type Lifetime, type Logger, lockDirectory } from "@wrenn/daemon";
+import { type Draining, type Lifetime, type Logger, lockDirectory } from "@wrenn/daemon";
 import { Admission } from "./admission/admission.ts";
 import { budgetOf } from "./admission/budget.ts";
 import { hostReadings } from "./admission/host-readings.ts";
@@ -26,8 +26,8 @@ export interface Agent {
   readonly port: number;
   /** Waits until the control plane knows this host as it is, but no longer than `ms`. */
   reported(ms: number): Promise<void>;
-  /** Ends every capsule and tells the control plane: the host is given up, or the platform that it belongs to. */
-  drain(): Promise<void>;
+  /** Pauses or destroys every capsule, and tells the control plane. */
+  drain(how: Draining): Promise<void>;
 }
 
 /** How long the control plane may take to hear that the capsules of a drained host have ended. */
@@ -74,8 +74,8 @@ export async function runAgent(
   return {
     port: server.port,
     reported: (ms) => reporter.flush(ms),
-    async drain() {
-      await capsules.drain();
+    async drain(how) {
+      await capsules.drain(how);
       await reporter.flush(drainReportMs);
     },
   };

@@ -30,8 +30,8 @@ export async function agentProgram(observe?: JournalObserver): Promise<number> {
   const lifetime = makeLifetime(logger, graceMs);
   try {
     const { port, reported, drain } = await runAgent(config, lifetime, logger, observe);
-    onDrain(async () => {
-      await drain().catch((err: unknown) => logger.error({ err }, "not every capsule could be ended"));
+    onDrain(async (how) => {
+      await drain(how).catch((err: unknown) => logger.error({ err }, "not every capsule could be ended"));
       lifetime.end("the host is drained");
     });
     await reported(firstReportMs);

@@ -83,7 +83,7 @@ async function startControlPlane({ common, signal, ...options }: RunParts): Prom
 
 /**
  * Starts the agent of this machine; the control plane is its neighbour, so it serves on loopback unless it is told
- * otherwise. It ends before the control plane does, and takes its capsules with it.
+ * otherwise. It ends before the control plane does, and pauses its capsules first.
  *
  * @param token to register with; a restarted agent has used it already.
  */

@@ -13,7 +13,7 @@ const healthyMs = 60_000;
 const stopGraceMs = 75_000;
 /** A daemon that does not serve by then has nothing of its own to end. */
 const bringBackMs = 20_000;
-const drainMessage: DrainMessage = { drain: true };
+const drainMessage: DrainMessage = { drain: "pause" };
 
 export interface SupervisedOptions {
   readonly name: ProgramName;
@@ -21,7 +21,7 @@ export interface SupervisedOptions {
   /** Environment for a start; called for each, with the URL that the previous one served, if it did. */
   environment(previousUrl: string | undefined): NodeJS.ProcessEnv;
   onRestart(name: ProgramName, how: string): void;
-  /** Whether it has to end what it runs before it ends: else that outlives it. */
+  /** Whether it has to pause what it runs before it ends: else that outlives it. */
   readonly drain?: boolean;
 }
 

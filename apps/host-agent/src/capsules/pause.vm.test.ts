@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { readdir, truncate } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { newId } from "@wrenn/contracts";
@@ -16,6 +17,13 @@ afterEach(() => host[Symbol.asyncDispose]());
 
 async function created(): Promise<Capsule> {
   return await host.capsules.create(capsuleRequest());
+}
+
+/** Kills the machine of a capsule, and looks until it is dead: whoever journals a step does not wait for anything. */
+function endMachine({ machine }: Capsule): void {
+  const pid = machine?.process.pid ?? 0;
+  process.kill(pid, "SIGKILL");
+  while (!/^\d+ \(.*\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"))) {}
 }
 
 const resume = (capsule: Capsule) => ({ ...host.command(capsule), fromDisk: false });
@@ -120,6 +128,36 @@ describe("commands", () => {
   });
 });
 
+describe("a host that is drained", () => {
+  test("pauses what runs, and the next agent has it", async () => {
+    const [one, two, three] = [await created(), await created(), await created()];
+    await host.sh(one, "printf kept >memory");
+    await host.capsules.pause(host.command(two));
+    await host.capsules.drain("pause");
+    expect([one, two, three].map(({ state, reason }) => [state, reason])).toEqual([
+      ["paused", "host_drained"],
+      ["paused", ""],
+      ["paused", "host_drained"],
+    ]);
+    await expect(host.capsules.resume(resume(one))).rejects.toMatchObject({ code: "shutting_down" });
+    await host.restart();
+    const again = host.capsules.get(one.id);
+    await host.capsules.resume(resume(again));
+    expect(await host.sh(again, "head -c 4 memory")).toBe("kept");
+  });
+
+  test("leaves running what cannot be paused", async () => {
+    const capsule = await created();
+    host.observe = (when, _id, { step }) => {
+      if (when === "before" && step === "pause") throw new Error("no");
+    };
+    await host.capsules.drain("pause");
+    host.observe = () => {};
+    await host.restart();
+    expect(host.capsules.get(capsule.id).state).toBe("running");
+  });
+});
+
 describe("what fails", () => {
   test("a pause for which there is no room leaves the capsule running, and says how much is missing", async () => {
     const capsule = await created();
@@ -167,7 +205,7 @@ describe("what fails", () => {
   test("a machine that ends while it is paused leaves a capsule in error, which keeps its disk", async () => {
     const capsule = await created();
     host.observe = (when, _id, { step }) => {
-      if (when === "after" && step === "pause") process.kill(capsule.machine?.process.pid ?? 0, "SIGKILL");
+      if (when === "after" && step === "pause") endMachine(capsule);
     };
     await expect(host.capsules.pause(host.command(capsule))).rejects.toThrow();
     await expect.poll(() => capsule.state).toBe("error");
@@ -184,7 +222,7 @@ describe("what fails", () => {
     const capsule = await created();
     await host.sh(capsule, "printf kept >memory");
     host.observe = (when, _id, { step }) => {
-      if (when === "before" && step === "paused") process.kill(capsule.machine?.process.pid ?? 0, "SIGKILL");
+      if (when === "before" && step === "paused") endMachine(capsule);
     };
     await host.capsules.pause(host.command(capsule));
     await host.capsules.resume(resume(capsule));
@@ -194,7 +232,7 @@ describe("what fails", () => {
   test("a machine that ends while a snapshot is taken leaves a capsule in error, which keeps its disk", async () => {
     const capsule = await created();
     host.observe = (when, _id, { step }) => {
-      if (when === "after" && step === "snapshot") process.kill(capsule.machine?.process.pid ?? 0, "SIGKILL");
+      if (when === "after" && step === "snapshot") endMachine(capsule);
     };
     const taking = host.capsules.snapshot({ ...host.command(capsule), snapshot: newId("snapshot") });
     await expect(taking).rejects.toThrow();

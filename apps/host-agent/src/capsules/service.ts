@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { newId, WrennError } from "@wrenn/contracts";
+import type { Draining } from "@wrenn/daemon";
 import type { SnapshotManifest } from "../snapshots/manifest.ts";
 import type { TimeRules } from "../time-rules/time-rules.ts";
 import { Capsule, type CapsuleCommand, type CapsuleRequest } from "./capsule.ts";
@@ -9,11 +10,18 @@ import { destroyCapsule } from "./destroy.ts";
 import { type Child, type ChildRequest, type ForkRequest, forkCapsule } from "./fork.ts";
 import { hostError } from "./host-error.ts";
 import type { HostParts } from "./host-parts.ts";
+import { inParallel } from "./in-parallel.ts";
 import { pauseCapsule } from "./pause.ts";
 import { type ResumeRequest, resumeCapsule } from "./resume.ts";
 import { type SnapshotRequest, snapshotCapsule } from "./snapshot.ts";
 import { timeOut } from "./time-out.ts";
 import { watchMachine } from "./watch-machine.ts";
+
+/** Why a capsule is paused or stopped when its host is drained. */
+const drained = "host_drained";
+
+/** Capsules that are paused at once when a host is drained: their memory goes to one disk. */
+const pausedAtOnce = 2;
 
 /** A snapshot that capsules can be created from. */
 export interface SnapshotDescription {
@@ -154,10 +162,11 @@ export class CapsuleService implements AsyncDisposable {
     await this.#end(capsule, command, "destroyed");
   }
 
-  /** Ends every capsule, and takes no more: the host is given up. */
-  async drain(): Promise<void> {
+  /** Pauses or destroys every capsule, and takes no more. What cannot be paused runs on, and is served by the next agent. */
+  async drain(how: Draining): Promise<void> {
     this.#draining = true;
-    await Promise.all(this.list().map((capsule) => this.#end(capsule, ownCommand(capsule), "host_drained")));
+    if (how === "pause") return await inParallel(this.list(), pausedAtOnce, (one) => this.#drain(one));
+    await Promise.all(this.list().map((capsule) => this.#end(capsule, ownCommand(capsule), drained)));
   }
 
   /** Finishes what is under way and lets go of the capsules: they run on, and the next agent serves them. */
@@ -242,6 +251,18 @@ export class CapsuleService implements AsyncDisposable {
         throw err;
       }
     });
+  }
+
+  async #drain(capsule: Capsule): Promise<void> {
+    const command = ownCommand(capsule);
+    try {
+      await this.#run(`pause ${command.operation}`, capsule, command, async (parts) => {
+        if (capsule.state === "running") await pauseCapsule(capsule, command, parts, { reason: drained });
+      });
+    } catch (err) {
+      const { logger } = this.#partsOf(capsule, command.operation);
+      logger.error({ err }, "a capsule could not be paused; it runs on");
+    }
   }
 
   async #end(capsule: Capsule, command: CapsuleCommand, reason: string): Promise<void> {

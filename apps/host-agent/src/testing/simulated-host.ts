@@ -102,7 +102,7 @@ export class SimulatedHost implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#capsules) await this.start();
-    await this.capsules.drain();
+    await this.capsules.drain("destroy");
     await this.end();
     await rm(this.layout.root, { recursive: true, force: true });
   }
