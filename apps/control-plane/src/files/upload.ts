@@ -30,6 +30,8 @@ export async function receiveUpload(body: IncomingMessage, pathInQuery?: string)
     else path = value;
   });
   parser.on("file", (name, content) => {
+    // The parser emits the error of a body that ends early, whether or not anybody still reads: it ends the content.
+    content.on("error", (error) => content.destroy(error));
     if (name !== "file") return void content.resume();
     if (path !== undefined && path !== "") return resolve({ path, content });
     content.resume();
