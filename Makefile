@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 envd_target := $(shell uname -m)-unknown-linux-gnu
 export WRENN_ENVD_BIN := $(CURDIR)/envd/target/$(envd_target)/release/envd
 
-.PHONY: help install node_modules envd images run demo test test-long check format generate bench \
+.PHONY: help install node_modules envd images run demo test test-long chaos check format generate bench \
         build dev dev-agent dev-frontend doctor
 
 help: ## This list
@@ -39,6 +39,9 @@ test: install ## Every test
 
 test-long: install ## Tests that take too long for every change
 	@exec node scripts/test.ts --long
+
+chaos: install ## 1000 random operations while everything is killed; WRENN_CHAOS_SEED repeats a run
+	@WRENN_CHAOS_OPERATIONS=$${WRENN_CHAOS_OPERATIONS:-1000} exec vitest run --project chaos
 
 check: install ## Format, lint, types, dependency directions, generated code, clippy
 	@exec node scripts/check.ts

@@ -86,6 +86,15 @@ export default defineConfig({
           ...withMachines,
         },
       },
+      {
+        extends: true,
+        test: {
+          name: "chaos",
+          include: ["test/chaos/*.test.ts"],
+          globalSetup: "test/images-setup.ts",
+          ...withMachines,
+        },
+      },
     ],
   },
 });

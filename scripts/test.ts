@@ -77,6 +77,7 @@ const suites: readonly Suite[] = [
   { name: "guest-agent", budgetMinutes: 10, run: vitest("guest-agent") },
   { name: "platform", budgetMinutes: 8, run: vitest("platform") },
   { name: "faults", budgetMinutes: 5, run: vitest("faults") },
+  { name: "chaos", budgetMinutes: 4, run: vitest("chaos") },
 ];
 
 const longSuites: readonly Suite[] = [

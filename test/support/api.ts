@@ -15,13 +15,17 @@ export class Api {
     path: string,
     body?: unknown,
     headers: Record<string, string> = {},
+    signal?: AbortSignal,
   ): Promise<Response> {
     const raw = body === undefined || typeof body === "string" || body instanceof FormData;
     return await fetch(`${this.platform.url}${path}`, {
       method,
+      ...(signal && { signal }),
       headers: {
         "x-api-key": this.platform.apiKey,
-        ...(raw && typeof body !== "string" ? {} : { "content-type": "application/json" }),
+        ...(body !== undefined && (!raw || typeof body === "string")
+          ? { "content-type": "application/json" }
+          : {}),
         ...headers,
       },
       ...(body === undefined ? {} : { body: raw ? body : JSON.stringify(body) }),

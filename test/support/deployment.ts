@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { openSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { HostWithToken } from "@wrenn/contracts/rest";
@@ -59,6 +59,11 @@ export class Deployment {
     return new Api({ url, apiKey: this.#apiKey, wrennDir: this.wrennDir });
   }
 
+  /** Connection string of the database. */
+  get databaseUrl(): string {
+    return this.#postgres?.databaseUrl ?? "";
+  }
+
   async startPostgres(): Promise<void> {
     const logger = makeLogger("deployment", "silent");
     this.#postgres = await startEmbeddedPostgres({ dir: join(this.wrennDir, "postgres"), logger });
@@ -111,6 +116,7 @@ export class Deployment {
       env: { ...platformEnvironment(this.wrennDir), LOG_LEVEL: "info", ...env },
       stdio: ["ignore", log, log, "ipc"],
     });
+    closeSync(log);
     const exited = once(child, "exit");
     const gone = exited.then(async ([code, signal]) => {
       const text = await readFile(join(this.wrennDir, "logs", `${name}.log`), "utf8");

@@ -8,12 +8,13 @@ import { machinePid } from "./machines.ts";
 /** Slots that an agent makes ahead. */
 const readySlots = 4;
 
-/** A deployment whose template is booted, and what is on its host when no capsule is. It ends with the stack. */
+/** A deployment whose template is booted in the size of one capsule, and what is on its host when no capsule is. It ends with the stack. */
 export async function startIdle(
   stack: AsyncDisposableStack,
+  capsule: Record<string, unknown> = {},
 ): Promise<{ deployment: Deployment; idle: readonly string[] }> {
   const deployment = await Deployment.start(stack);
-  const { id } = await deployment.api.capsule(new AsyncDisposableStack());
+  const { id } = await deployment.api.capsule(new AsyncDisposableStack(), capsule);
   await deployment.api.call("DELETE", `/v1/capsules/${id}`);
   return { deployment, idle: await heldOnHost(deployment) };
 }
