@@ -55,3 +55,28 @@ describe("pause and resume", () => {
     expect((await command(id, "resume")).status).toBe(409);
   });
 });
+
+describe("a fork", () => {
+  test("of a running capsule, and of a paused one, has copies of its memory and disk that go their own way", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { id } = await api.capsule(stack, { timeout_sec: 600 });
+    await api.shell(id, writeBoth);
+    for (const state of ["running", "paused"] as const) {
+      if (state === "paused") expect((await command(id, "pause")).status).toBe(200);
+      const response = await command(id, "fork", { count: 2, metadata: { of: state } });
+      expect(response.status).toBe(201);
+      const copies = (await response.json()) as Capsule[];
+      for (const copy of copies)
+        stack.defer(() => api.call("DELETE", `/v1/capsules/${copy.id}`).then(() => {}));
+      expect(copies).toHaveLength(2);
+      for (const copy of copies) {
+        expect(copy).toMatchObject({ state: "running", timeout_sec: 600, metadata: { of: state } });
+        expect((await api.shell(copy.id, readBoth)).stdout).toBe("in memory\non disk\n");
+        await api.shell(copy.id, "echo own >/dev/shm/x; echo own >/root/x");
+      }
+      expect(await shown(id)).toMatchObject({ state });
+    }
+    expect((await command(id, "resume")).status).toBe(200);
+    expect((await api.shell(id, readBoth)).stdout).toBe("in memory\non disk\n");
+  });
+});
