@@ -248,6 +248,13 @@ describe("deleting a snapshot", () => {
     expect((await remove("other")).statusCode).toBe(204);
   });
 
+  test("is not kept from it by a create that has failed", async () => {
+    await take("mine");
+    onHost.refusals.set("create", "host_disk_full");
+    expect((await create({ template: "mine" })).statusCode).toBe(503);
+    expect((await remove("mine")).statusCode).toBe(204);
+  });
+
   test("of what is everybody's is forbidden, of what there is not 404", async () => {
     expect((await remove("minimal")).statusCode).toBe(403);
     expect((await remove("nope")).statusCode).toBe(404);

@@ -239,6 +239,8 @@ async function refuseInUse(db: Kysely<Schema>, { id, name }: SnapshotRow): Promi
     .select((eb) => eb.fn.countAll<bigint>().as("count"))
     .where("snapshot_id", "=", id)
     .where("state", "<>", "stopped")
+    // A create that has failed has left nothing that could stand on it.
+    .where(sql<boolean>`not (state = 'error' and started_at is null)`)
     .executeTakeFirstOrThrow();
   if (count === 0n) return;
   const what = count === 1n ? "1 capsule was" : `${count} capsules were`;
