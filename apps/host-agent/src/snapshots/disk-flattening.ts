@@ -1,11 +1,9 @@
-import { mkdir, rm } from "node:fs/promises";
-import { join } from "node:path";
-import { newId } from "@wrenn/contracts";
-import { type Logger, syncDirectory } from "@wrenn/daemon";
+import type { Logger } from "@wrenn/daemon";
 import { abortable } from "../abortable.ts";
+import type { Flattener } from "../layers/flattener.ts";
 import type { LayerStore } from "../layers/layer-store.ts";
-import type { Layout } from "../layout.ts";
-import type { DiskLayer, Vmm } from "../vmm/vmm.ts";
+import type { DiskLayer } from "../vmm/vmm.ts";
+import { ownerOf } from "./owner.ts";
 
 /** Numbers of layers of a snapshot's disk, the raw image included. */
 export interface ChainLimits {
@@ -18,14 +16,11 @@ export interface ChainLimits {
 export const chainLimits: ChainLimits = { soft: 9, hard: 21 };
 
 export interface DiskFlatteningOptions {
-  readonly layout: Pick<Layout, "machines" | "layers">;
-  readonly vmm: Pick<Vmm, "flatten">;
+  readonly flattener: Flattener;
   readonly layers: LayerStore;
   readonly limits: ChainLimits;
   /** Layers of a snapshot; none when it is not there. */
   readonly layersOf: (id: string) => readonly DiskLayer[];
-  /** As what a snapshot holds its layers. */
-  readonly ownerOf: (id: string) => string;
   /** Makes other layers, with the same content, those of a snapshot. */
   readonly replace: (id: string, layers: readonly DiskLayer[]) => Promise<void>;
   readonly logger: Logger;
@@ -119,21 +114,15 @@ export class DiskFlattening implements AsyncDisposable {
   }
 
   async #flatten(id: string, signal: AbortSignal): Promise<void> {
-    const { layout, vmm, layers, layersOf, ownerOf, replace, logger } = this.#options;
+    const { flattener, layers, layersOf, replace, logger } = this.#options;
     const before = layersOf(id);
     const kept = this.#keptOf(id, before);
     if (before.length - kept < 2) return;
-    await using undo = new AsyncDisposableStack();
-    const work = newId("disk");
-    const runDir = join(layout.machines, work);
-    undo.defer(() => rm(runDir, { recursive: true, force: true }));
-    await mkdir(runDir, { mode: 0o700 });
     const path = layers.newPath();
     await using unused = new AsyncDisposableStack();
     unused.defer(() => layers.release(path, ownerOf(id)));
     layers.hold(path, ownerOf(id));
-    await vmm.flatten({ id: work, runDir, layers: before, kept, path }, signal);
-    await syncDirectory(layout.layers);
+    await flattener.flatten({ layers: before, kept, path }, signal);
     await replace(id, [...before.slice(0, kept), { path, format: "qcow2" }]);
     unused.move();
     for (const layer of before.slice(kept)) await layers.release(layer.path, ownerOf(id));
@@ -145,7 +134,7 @@ export class DiskFlattening implements AsyncDisposable {
    * is there anyway. When that are many, only those that every capsule of the template has.
    */
   #keptOf(id: string, chain: readonly DiskLayer[]): number {
-    const { layers, limits, ownerOf } = this.#options;
+    const { layers, limits } = this.#options;
     const isHeldBy = (path: string, prefix: string) =>
       [...layers.holders(path)].some((holder) => holder !== ownerOf(id) && holder.startsWith(prefix));
     const prefix = (isKept: (layer: DiskLayer) => boolean) => {

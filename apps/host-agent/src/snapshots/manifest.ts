@@ -17,7 +17,7 @@ export const snapshotKinds = ["pause", "fork", "template"] as const;
 
 export type SnapshotKind = (typeof snapshotKinds)[number];
 
-const Manifest = Type.Object({
+export const SnapshotManifest = Type.Object({
   formatVersion: Type.Literal(snapshotFormatVersion),
   id: Type.String(),
   kind: Type.Enum([...snapshotKinds]),
@@ -57,7 +57,7 @@ const Manifest = Type.Object({
 });
 
 /** What a snapshot says of itself in its `manifest.json`. Everything but its disk layers is as it was made. */
-export type SnapshotManifest = Static<typeof Manifest>;
+export type SnapshotManifest = Static<typeof SnapshotManifest>;
 
 /** @throws {WrennError} `snapshot_corrupt` when it is missing, damaged, or of another version. */
 export async function readSnapshotManifest(dir: string): Promise<SnapshotManifest> {
@@ -73,7 +73,7 @@ export async function readSnapshotManifest(dir: string): Promise<SnapshotManifes
 /** @param path names it in errors. @throws {WrennError} `snapshot_corrupt`. */
 export function parseSnapshotManifest(text: string, path: string): SnapshotManifest {
   const value = parse(text);
-  if (Value.Check(Manifest, value)) return value;
+  if (Value.Check(SnapshotManifest, value)) return value;
   throw new WrennError("snapshot_corrupt", `${path} is not a manifest of version ${snapshotFormatVersion}`);
 }
 

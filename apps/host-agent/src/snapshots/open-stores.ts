@@ -1,5 +1,6 @@
 import type { Logger } from "@wrenn/daemon";
 import type { Held } from "../capsules/held.ts";
+import { Flattener } from "../layers/flattener.ts";
 import { LayerStore } from "../layers/layer-store.ts";
 import type { AgentMetrics } from "../metrics/metrics.ts";
 import { BootSnapshots } from "../templates/boot-snapshots.ts";
@@ -36,7 +37,8 @@ export async function openStores(
   const cpu = await processorOf(vmm.name);
   const layers = LayerStore.open(layout.layers, held.layers);
   const boots = new BootSnapshots({ ...options, cpu, layers });
-  const store = { layout, vmm, cpu, layers, boots, held: held.snapshots, keepAll, logger };
+  const flattener = new Flattener(layout, vmm);
+  const store = { layout, vmm, cpu, layers, boots, flattener, held: held.snapshots, keepAll, logger };
   const snapshots = stack.use(await SnapshotStore.open(store));
   if (keepAll === undefined) await layers.reap(logger);
   return { layers, boots, snapshots };

@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import type { CapsuleSize } from "@wrenn/contracts";
 import type { CapsuleVersions } from "../journal/entry.ts";
-import type { SnapshotKind } from "./manifest.ts";
+import type { SnapshotKind, SnapshotManifest } from "./manifest.ts";
 
 /** What a snapshot that is to be committed consists of, beside the files in the draft's directory. */
 export interface SnapshotFacts {
@@ -26,27 +26,42 @@ export interface SnapshotFacts {
   readonly deviceStateSha256: string;
 }
 
+/** What a commit needs beside a manifest. */
+export interface CommitTerms extends Pick<SnapshotFacts, "token" | "holder"> {
+  /** Layers that have not been waited for to be on the disk. */
+  readonly ownLayers?: readonly string[];
+}
+
+/** Both make a draft a snapshot: complete and on the disk, or not at all. */
+interface Commits {
+  readonly commit: (draft: SnapshotDraft, facts: SnapshotFacts) => Promise<void>;
+  readonly commitAs: (draft: SnapshotDraft, manifest: SnapshotManifest, terms: CommitTerms) => Promise<void>;
+}
+
 /** A snapshot that is not there yet. Disposing of it removes what has come about, unless it was committed. */
 export class SnapshotDraft implements AsyncDisposable {
   readonly id: string;
   /** Exists. What a machine is saved to. */
   readonly dir: string;
-  readonly #commit: (draft: SnapshotDraft, facts: SnapshotFacts) => Promise<void>;
+  readonly #commits: Commits;
 
-  /** @param commit makes it a snapshot: complete and on the disk, or not at all. */
-  constructor(
-    id: string,
-    dir: string,
-    commit: (draft: SnapshotDraft, facts: SnapshotFacts) => Promise<void>,
-  ) {
+  constructor(id: string, dir: string, commits: Commits) {
     this.id = id;
     this.dir = dir;
-    this.#commit = commit;
+    this.#commits = commits;
   }
 
-  /** Makes it a snapshot. The rename of its directory is the moment from which it is one, whatever happens. */
+  /**
+   * Makes it a snapshot. The rename of its directory is the moment from which it is one, whatever happens. The files of
+   * a save are on the disk already, or can be made again.
+   */
   async commit(facts: SnapshotFacts): Promise<void> {
-    await this.#commit(this, facts);
+    await this.#commits.commit(this, facts);
+  }
+
+  /** As {@link commit}, with a manifest that is known. */
+  async commitAs(manifest: SnapshotManifest, terms: CommitTerms): Promise<void> {
+    await this.#commits.commitAs(this, manifest, terms);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { isId, newId, WrennError } from "@wrenn/contracts";
 import { type Logger, syncDirectory, writeFileAtomic } from "@wrenn/daemon";
 import { checkDiskSpace } from "../disk-space.ts";
+import type { Flattener } from "../layers/flattener.ts";
 import { Holders } from "../layers/holders.ts";
 import type { LayerStore } from "../layers/layer-store.ts";
 import type { Layout } from "../layout.ts";
@@ -20,9 +21,10 @@ import {
 } from "./manifest.ts";
 import { MemoryImages, type SnapshotMemory } from "./memory-images.ts";
 import { openSource } from "./open-source.ts";
+import { ownerOf } from "./owner.ts";
 import { partialMark, removedMark, snapshotParts } from "./parts.ts";
 import type { RestoreSource } from "./restore-source.ts";
-import { SnapshotDraft, type SnapshotFacts } from "./snapshot-draft.ts";
+import { type CommitTerms, SnapshotDraft, type SnapshotFacts } from "./snapshot-draft.ts";
 import { readStored, type StoredSnapshot } from "./stored-snapshot.ts";
 
 /** Who holds which snapshot. */
@@ -38,6 +40,7 @@ export interface SnapshotStoreOptions {
   readonly cpu: string | undefined;
   readonly layers: LayerStore;
   readonly boots: BootSnapshots;
+  readonly flattener: Flattener;
   /** What capsules of an earlier life of the agent hold. */
   readonly held: Iterable<HeldSnapshot>;
   /** Why nothing may be removed that nobody is known to hold; absent when all holders are known. */
@@ -81,7 +84,6 @@ export class SnapshotStore implements AsyncDisposable {
       limits: chainLimits,
       ...options,
       layersOf: (id) => this.#stored.get(id)?.manifest?.diskLayers ?? [],
-      ownerOf,
       replace: (id, layers) => this.#replaceLayers(id, layers),
     });
   }
@@ -160,7 +162,8 @@ export class SnapshotStore implements AsyncDisposable {
     if (this.has(id)) throw new WrennError("conflict", `snapshot ${id} is there already`);
     const dir = `${this.#dirOf(id)}${partialMark}${newId("disk")}`;
     await mkdir(dir, { mode: 0o700 });
-    return new SnapshotDraft(id, dir, (draft, facts) => this.#commit(draft, facts));
+    const commit = (draft: SnapshotDraft, facts: SnapshotFacts) => this.#commit(draft, facts);
+    return new SnapshotDraft(id, dir, { commit, commitAs: (...given) => this.#commitAs(...given) });
   }
 
   /** Takes a template from those that capsules can be created from. It goes when nothing stands on it any more. */
@@ -200,6 +203,11 @@ export class SnapshotStore implements AsyncDisposable {
   async source(id: string, signal: AbortSignal): Promise<RestoreSource> {
     if (BootSnapshots.isOne(id)) return await this.#options.boots.byId(id);
     checkCompatible(this.manifest(id), this.#options);
+    return await this.open(id, signal);
+  }
+
+  /** As {@link source}, for who copies a snapshot instead of restoring it. */
+  async open(id: string, signal: AbortSignal): Promise<RestoreSource> {
     await this.#images.complete(id, signal);
     await this.#flattening.use(id, signal);
     return await openSource(this.#dirOf(id), this.manifest(id));
@@ -288,7 +296,7 @@ export class SnapshotStore implements AsyncDisposable {
   async #commitAs(
     draft: SnapshotDraft,
     manifest: SnapshotManifest,
-    { token, holder, ownLayers = [] }: Pick<SnapshotFacts, "token" | "holder"> & Partial<SnapshotFacts>,
+    { token, holder, ownLayers = [] }: CommitTerms,
   ): Promise<void> {
     const { layout, layers } = this.#options;
     const { id, base, kind, diskLayers } = manifest;
@@ -365,11 +373,6 @@ export class SnapshotStore implements AsyncDisposable {
 /** Whether a directory is no snapshot yet, or no longer. */
 function isUnfinished(name: string): boolean {
   return name.includes(partialMark) || name.startsWith(removedMark);
-}
-
-/** As what a snapshot holds its layers and its base. */
-function ownerOf(id: string): string {
-  return `snapshot:${id}`;
 }
 
 /** As what a snapshot that cannot be read holds everything: nobody knows what it needs. */

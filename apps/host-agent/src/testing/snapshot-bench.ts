@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newId } from "@wrenn/contracts";
 import { makeLogger } from "@wrenn/daemon";
+import { Flattener } from "../layers/flattener.ts";
 import { type HeldLayer, LayerStore } from "../layers/layer-store.ts";
 import { type Layout, layoutOf, makeDirectories } from "../layout.ts";
 import { AgentMetrics } from "../metrics/metrics.ts";
@@ -76,7 +77,15 @@ export class SnapshotBench {
     const made = { layout, vmm, cpu, layers, logger, slots: undefined, signal };
     const boots = new BootSnapshots({ ...made, templates, metrics: new AgentMetrics() });
     const { keepAll, limits } = given;
-    const options = { ...made, boots, held: given.snapshots ?? [], keepAll, ...(limits && { limits }) };
+    const flattener = new Flattener(layout, vmm);
+    const options = {
+      ...made,
+      boots,
+      flattener,
+      held: given.snapshots ?? [],
+      keepAll,
+      ...(limits && { limits }),
+    };
     this.#store = await SnapshotStore.open(options);
     this.#layers = layers;
     if (keepAll === undefined) await layers.reap(logger);
