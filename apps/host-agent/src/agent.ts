@@ -46,7 +46,7 @@ export async function runAgent(
 ): Promise<Agent> {
   const { stack, signal } = lifetime;
   await makeDirectories(layoutOf(config.wrennDir));
-  const layout = layoutOf(await realpath(config.wrennDir));
+  const layout = layoutOf(await realpath(config.wrennDir), config.archiveDir);
   stack.use(await lockDirectory(layout.root, "agent"));
   const registration = await readRegistration(layout, config.registrationToken);
   const vmm = await openVmm({ config, layout, stack, logger, signal });

@@ -16,6 +16,7 @@ import { poolSizes } from "./pool/pool-sizes.ts";
 import { controlPlaneUrl } from "./registration/control-plane-url.ts";
 
 const off = "off";
+const none = "none";
 
 const optionalListenAddress: Parse<ListenAddress | undefined> = (value) => {
   if (value === off) return undefined;
@@ -23,8 +24,11 @@ const optionalListenAddress: Parse<ListenAddress | undefined> = (value) => {
   return { host: host || "127.0.0.1", port };
 };
 
+const optionalPath: Parse<string | undefined> = (value) => (value === none ? undefined : absolutePath(value));
+
 const variables = {
   wrennDir: { name: "WRENN_DIR", parse: absolutePath, fallback: "/var/lib/wrenn" },
+  archiveDir: { name: "WRENN_ARCHIVE_DIR", parse: optionalPath, fallback: none },
   listen: { name: "WRENN_HOST_LISTEN_ADDR", parse: listenAddress, fallback: ":50051" },
   metricsListen: {
     name: "WRENN_HOST_METRICS_ADDR",
@@ -32,7 +36,7 @@ const variables = {
     fallback: "127.0.0.1:50052",
   },
   controlPlaneUrl: { name: "WRENN_CP_URL", parse: controlPlaneUrl, fallback: "http://127.0.0.1:8000" },
-  registrationToken: { name: "WRENN_REGISTRATION_TOKEN", parse: text, fallback: "none" },
+  registrationToken: { name: "WRENN_REGISTRATION_TOKEN", parse: text, fallback: none },
   vmm: { name: "WRENN_VMM", parse: oneOf(["auto", "qemu-kvm", "qemu-tcg", "simulated"]), fallback: "auto" },
   envdBinary: { name: "WRENN_ENVD_BIN", parse: absolutePath, fallback: "/usr/local/bin/envd" },
   logLevel: logLevelVariable,
@@ -53,7 +57,7 @@ export function readAgentConfig(env: NodeJS.ProcessEnv, given: AgentArguments = 
   // Set to nothing is an answer here: no port for metrics.
   const metrics = env.WRENN_HOST_METRICS_ADDR === "" ? { WRENN_HOST_METRICS_ADDR: off } : {};
   const { registrationToken, ...config } = readConfig(variables, { ...env, ...metrics });
-  const token = given.register ?? (registrationToken === "none" ? undefined : registrationToken);
+  const token = given.register ?? (registrationToken === none ? undefined : registrationToken);
   const address = given.address === undefined ? undefined : parseAddress(given.address);
   return { ...config, registrationToken: token, address };
 }

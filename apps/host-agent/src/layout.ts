@@ -11,6 +11,8 @@ export interface Layout {
   readonly snapshots: string;
   /** Disk layers, each at its final path from birth. */
   readonly layers: string;
+  /** Snapshots that are put away; may be elsewhere, and shared by hosts. */
+  readonly archive: string;
   /** Empty but while a machine opens a file in it; on the file system of the layers. */
   readonly handover: string;
   /** Run directories of machines: sockets and logs, gone with the machine. */
@@ -32,13 +34,15 @@ export function instanceOf(root: string): string {
   return createHash("sha256").update(root).digest("hex").slice(0, 8);
 }
 
-export function layoutOf(root: string): Layout {
+/** @param archive where snapshots are put away; below `root` when absent. */
+export function layoutOf(root: string, archive = join(root, "archive")): Layout {
   return {
     root,
     kernels: join(root, "kernels"),
     images: join(root, "images"),
     snapshots: join(root, "snapshots"),
     layers: join(root, "layers"),
+    archive,
     handover: join(root, "handover"),
     machines: join(root, "machines"),
     journal: join(root, "journal"),

@@ -7,6 +7,8 @@ import type { AgentMetrics } from "../metrics/metrics.ts";
 import type { SlotPool } from "../network/slot-pool.ts";
 import type { CapsulePool } from "../pool/capsule-pool.ts";
 import type { ChangeLog } from "../reports/change-log.ts";
+import type { DiskStarts } from "../snapshots/disk-starts.ts";
+import type { SnapshotArchive } from "../snapshots/snapshot-archive.ts";
 import type { SnapshotStore } from "../snapshots/snapshot-store.ts";
 import type { BootSnapshots } from "../templates/boot-snapshots.ts";
 import type { Vmm } from "../vmm/vmm.ts";
@@ -19,6 +21,10 @@ export interface HostParts {
   readonly slots: SlotPool | undefined;
   readonly layers: LayerStore;
   readonly snapshots: SnapshotStore;
+  /** Snapshots that are put away. */
+  readonly archive: SnapshotArchive;
+  /** Starts capsules from their disks. */
+  readonly diskStarts: DiskStarts;
   readonly boots: BootSnapshots;
   readonly admission: Admission;
   /** Machines that wait for a create. */

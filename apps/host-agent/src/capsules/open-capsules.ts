@@ -1,7 +1,7 @@
 import type { JournalContents } from "../journal/journal.ts";
 import { openCapsulePool } from "../pool/capsule-pool.ts";
 import type { PoolSizes } from "../pool/pool-sizes.ts";
-import { openStores } from "../snapshots/open-stores.ts";
+import { openStores, type Stores } from "../snapshots/open-stores.ts";
 import type { TemplateStore } from "../templates/template-store.ts";
 import { heldBy } from "./held.ts";
 import type { HostParts } from "./host-parts.ts";
@@ -9,7 +9,7 @@ import { reapOrphans } from "./reap.ts";
 import { recoverCapsules } from "./recover.ts";
 import { CapsuleService } from "./service.ts";
 
-export type OpenOptions = Omit<HostParts, "layers" | "snapshots" | "boots" | "pool"> & {
+export type OpenOptions = Omit<HostParts, keyof Stores | "pool"> & {
   readonly templates: TemplateStore;
   /** Machines that wait for each base template, and for single ones of them. */
   readonly poolSize: number;

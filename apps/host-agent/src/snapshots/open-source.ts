@@ -18,12 +18,18 @@ export async function openSource(dir: string, manifest: SnapshotManifest): Promi
   const deviceStatePath = join(dir, savedParts.deviceState);
   const bytes = await sizeOf(memoryPath);
   if (bytes !== memoryBytes) throw corrupt(`${memoryPath} has ${bytes} bytes, not ${memoryBytes}`);
-  for (const path of [deviceStatePath, ...diskLayers.map((layer) => layer.path)]) await sizeOf(path);
+  await sizeOf(deviceStatePath);
+  await checkLayers(manifest);
   const token = await readFile(join(dir, snapshotParts.token), "utf8").catch(missing);
   return {
     ...{ id, template, size: { vcpus, memoryMib }, diskBytes, versions, token, restoreEpoch },
     machine: { memoryPath, deviceStatePath, deviceStateSha256, diskLayers },
   };
+}
+
+/** @throws {WrennError} `snapshot_corrupt` when a layer of the disk is missing. */
+export async function checkLayers({ diskLayers }: SnapshotManifest): Promise<void> {
+  for (const { path } of diskLayers) await sizeOf(path);
 }
 
 async function sizeOf(path: string): Promise<number> {

@@ -1,12 +1,16 @@
 import type { Logger } from "@wrenn/daemon";
+import { DirectoryArchive } from "../archive/directory-archive.ts";
 import type { Held } from "../capsules/held.ts";
 import { Flattener } from "../layers/flattener.ts";
 import { LayerStore } from "../layers/layer-store.ts";
+import { instanceOf } from "../layout.ts";
 import type { AgentMetrics } from "../metrics/metrics.ts";
+import type { BootOptions } from "../templates/boot-machine.ts";
 import { BootSnapshots } from "../templates/boot-snapshots.ts";
-import type { BootOptions } from "../templates/make-boot-snapshot.ts";
 import type { TemplateStore } from "../templates/template-store.ts";
+import { DiskStarts } from "./disk-starts.ts";
 import { processorOf } from "./processor.ts";
+import { SnapshotArchive } from "./snapshot-archive.ts";
 import { SnapshotStore } from "./snapshot-store.ts";
 
 export interface StoresOptions extends BootOptions {
@@ -20,6 +24,8 @@ export interface Stores {
   readonly layers: LayerStore;
   readonly boots: BootSnapshots;
   readonly snapshots: SnapshotStore;
+  readonly archive: SnapshotArchive;
+  readonly diskStarts: DiskStarts;
 }
 
 /**
@@ -41,5 +47,8 @@ export async function openStores(
   const store = { layout, vmm, cpu, layers, boots, flattener, held: held.snapshots, keepAll, logger };
   const snapshots = stack.use(await SnapshotStore.open(store));
   if (keepAll === undefined) await layers.reap(logger);
-  return { layers, boots, snapshots };
+  const directory = await DirectoryArchive.open(layout.archive, instanceOf(layout.root));
+  const archive = new SnapshotArchive({ archive: directory, snapshots, layers, flattener });
+  const diskStarts = new DiskStarts({ ...options, snapshots, layers });
+  return { layers, boots, snapshots, archive, diskStarts };
 }

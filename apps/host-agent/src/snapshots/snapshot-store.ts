@@ -20,7 +20,7 @@ import {
   writeSnapshotManifest,
 } from "./manifest.ts";
 import { MemoryImages, type SnapshotMemory } from "./memory-images.ts";
-import { openSource } from "./open-source.ts";
+import { checkLayers, openSource } from "./open-source.ts";
 import { ownerOf } from "./owner.ts";
 import { partialMark, removedMark, snapshotParts } from "./parts.ts";
 import type { RestoreSource } from "./restore-source.ts";
@@ -206,6 +206,14 @@ export class SnapshotStore implements AsyncDisposable {
     return await this.open(id, signal);
   }
 
+  /** A snapshot whose layers stay what they are from here on, for who needs its disk alone. */
+  async disk(id: string, signal: AbortSignal): Promise<SnapshotManifest> {
+    await this.#flattening.use(id, signal);
+    const manifest = this.manifest(id);
+    await checkLayers(manifest);
+    return manifest;
+  }
+
   /** As {@link source}, for who copies a snapshot instead of restoring it. */
   async open(id: string, signal: AbortSignal): Promise<RestoreSource> {
     await this.#images.complete(id, signal);
@@ -277,8 +285,8 @@ export class SnapshotStore implements AsyncDisposable {
   async #commit(draft: SnapshotDraft, facts: SnapshotFacts): Promise<void> {
     const { source, ownLayers, size, holder: _, token: __, ...said } = facts;
     const isDiff = await exists(join(draft.dir, savedParts.memoryDiff));
-    const memoryDir = isDiff ? this.#dirOf(source) : draft.dir;
-    const { size: memoryBytes } = await stat(join(memoryDir, savedParts.memory));
+    const memory = join(isDiff ? this.#dirOf(source) : draft.dir, savedParts.memory);
+    const memoryBytes = (await exists(memory)) ? (await stat(memory)).size : 0;
     const { vmm, cpu, boots } = this.#options;
     const below = BootSnapshots.isOne(source) ? (await boots.byId(source)).machine : this.manifest(source);
     const own = ownLayers.map((path) => ({ path, format: "qcow2" as const }));
@@ -286,6 +294,7 @@ export class SnapshotStore implements AsyncDisposable {
       formatVersion: snapshotFormatVersion,
       ...{ id: draft.id, createdAt: new Date().toISOString(), ...said, ...size },
       ...{ network: vmm.network, ...(cpu !== undefined && { cpu }), memoryBytes },
+      ...(memoryBytes === 0 && { memoryless: true }),
       ...(isDiff && { base: source }),
       diskLayers: [...below.diskLayers, ...own],
     };

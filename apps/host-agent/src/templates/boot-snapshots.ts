@@ -7,10 +7,11 @@ import type { LayerStore } from "../layers/layer-store.ts";
 import type { AgentMetrics } from "../metrics/metrics.ts";
 import type { RestoreSource } from "../snapshots/restore-source.ts";
 import type { Vmm } from "../vmm/vmm.ts";
+import type { BootOptions } from "./boot-machine.ts";
 import { type BootManifest, formatVersion, readManifest } from "./boot-manifest.ts";
 import { openBootSource } from "./boot-source.ts";
 import { findKernel } from "./kernel.ts";
-import { type BootOptions, type BootSubject, makeBootSnapshot } from "./make-boot-snapshot.ts";
+import { type BootSubject, makeBootSnapshot } from "./make-boot-snapshot.ts";
 import type { TemplateStore } from "./template-store.ts";
 
 /** What the names of their directories begin with. */
