@@ -1,3 +1,4 @@
+import { toConnectError, WrennError } from "@wrenn/contracts";
 import type { Capsule, ErrorBody } from "@wrenn/contracts/rest";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { shown, startTestControlPlane, type TestControlPlane } from "../testing/control-plane.ts";
@@ -117,6 +118,23 @@ describe("a paused capsule that wakes up by itself", () => {
     expect(await shown(cp, id)).toMatchObject({ state: "paused" });
     onHost.refusals.set("resume", "invalid_state");
     expect((await list()).json()).toMatchObject({ error: { code: "invalid_state" } });
+  });
+
+  test("does not run a command twice that was cut off by a pause", async () => {
+    let runs = 0;
+    cp.agent.answers = {
+      ...onHost.answers,
+      exec: async function* ({ capsuleId }) {
+        runs += 1;
+        yield { event: { case: "started", value: { pid: 1 } } };
+        onHost.change(capsuleId, "paused");
+        throw toConnectError(new WrennError("invalid_state", "it is paused"));
+      },
+    };
+    const response = await post("exec", { cmd: "once" });
+    expect(response.json()).toMatchObject({ error: { code: "invalid_state", message: /"paused"/ } });
+    expect(runs).toBe(1);
+    expect(await shown(cp, id)).toMatchObject({ state: "paused" });
   });
 
   test("is not started from its disk by that when its machine has died", async () => {

@@ -23,7 +23,7 @@ export interface Use {
 export interface UsedCapsule {
   id: string;
   host: Host;
-  /** Notes that something reaches it: for what takes long. */
+  /** Notes that something has reached it: from then on, nothing is done again. For what takes long, again and again. */
   touch(): void;
 }
 
@@ -51,46 +51,59 @@ export class CapsuleUse {
   }
 
   /**
-   * Lets work reach a running capsule, and notes that it is used, before and after. Work is done again when the host
-   * has just paused the capsule and it wakes up by itself; but for an upload, whose body can be read once.
+   * Lets work reach a running capsule, and notes that it is used, before and after. Work that has not reached it, since
+   * the host has just paused it, is done again when it wakes up by itself; but for an upload, whose body can be read once.
    *
    * @throws {WrennError} `invalid_state` when the capsule does not run, or turns out to be gone.
    */
   async use<T>(use: Use, work: (capsule: UsedCapsule) => Promise<T>): Promise<T> {
     const row = await this.#awake(await this.#parts.get(use.teamId, use.id), use, isReachable);
-    if (use.kind !== "write_file") return this.#reach(row, use, (now) => this.#work(now, use, work));
+    const measured = (capsule: UsedCapsule): Promise<T> =>
+      this.#parts.metrics.operation(use.kind, () => work(capsule));
+    if (use.kind !== "write_file") return this.#reach(row, use, measured, row.auto_resume);
     // Its host does not pause it so soon after a touch.
-    if (row.auto_resume) await this.#reach(row, use, (now) => this.#touchOnHost(now));
-    return this.#reach(row, use, (now) => this.#work(now, use, work), false);
+    if (row.auto_resume) await this.#reach(row, use, () => this.#touchOnHost(row), true);
+    return this.#reach(row, use, measured, false);
   }
 
+  /** @param wakes whether it is woken up, and work done again, when it does not run. */
   async #reach<T>(
     row: PlacedCapsule,
     use: Use,
-    work: (row: PlacedCapsule) => Promise<T>,
-    again = row.auto_resume,
+    work: (capsule: UsedCapsule) => Promise<T>,
+    wakes: boolean,
   ): Promise<T> {
+    let reached = false;
+    const reach = (): void => {
+      reached = true;
+    };
     try {
-      return await work(row);
+      return await this.#work(row, work, reach);
     } catch (error) {
+      const again = wakes && !reached;
       const now = await this.#foundOut(row, error, use, again);
       if (!again) throw now.state === "running" ? error : notRunning(now);
-      return work(await this.#awake(now, use, isRunning));
+      return this.#work(await this.#awake(now, use, isRunning), work, reach);
     }
   }
 
   async #work<T>(
     row: PlacedCapsule,
-    { id, kind }: Use,
     work: (capsule: UsedCapsule) => Promise<T>,
+    reach: () => void,
   ): Promise<T> {
-    const { activity, metrics } = this.#parts;
-    const touch = (): void => activity.touch(id);
-    touch();
+    const { activity, hosts } = this.#parts;
+    const { id } = row;
+    const note = (): void => activity.touch(id);
+    const touch = (): void => {
+      reach();
+      note();
+    };
+    note();
     try {
-      return await metrics.operation(kind, () => work({ id, host: this.#parts.hosts.of(row), touch }));
+      return await work({ id, host: hosts.of(row), touch });
     } finally {
-      touch();
+      note();
     }
   }
 

@@ -79,6 +79,7 @@ async function start(
   if (stream?.first.event.case !== "started") {
     throw new WrennError("agent_error", "the host did not say that the command has started");
   }
+  capsule.touch();
   return { ...stream, pid: stream.first.event.value.pid };
 }
 
