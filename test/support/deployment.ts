@@ -87,6 +87,15 @@ export class Deployment {
     this.#ports.agent = new URL(this.#agent.url).port;
   }
 
+  /** The agent that serves ends where this fault is. */
+  async armAgent(fault: string): Promise<void> {
+    const agent = this.#agent?.process;
+    if (!agent) throw new Error("there is no agent");
+    const armed = once(agent, "message");
+    agent.send({ fault });
+    expectArmed(await armed, fault);
+  }
+
   /** Resolves when the agent has ended, which a fault makes it do. */
   async agentEnded(): Promise<void> {
     await this.#agent?.exited;
@@ -141,6 +150,11 @@ export class Deployment {
       throw new Error(`the agent left ${left.join(", ")} behind:\n${log.slice(-4000)}`);
     }
   }
+}
+
+function expectArmed([message]: unknown[], fault: string): void {
+  const isArmed = typeof message === "object" && message !== null && "armed" in message;
+  if (!isArmed || message.armed !== fault) throw new Error(`the agent does not know the fault ${fault}`);
 }
 
 async function readyUrl(child: ChildProcess): Promise<string> {

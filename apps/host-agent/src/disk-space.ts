@@ -10,10 +10,15 @@ const mebibyte = 1024 * 1024;
  * @throws {WrennError} `host_disk_full`.
  */
 export async function checkDiskSpace(dir: string, neededMib: number): Promise<void> {
-  const { bavail, bsize } = await statfs(dir);
-  const freeMib = Math.floor((bavail * bsize) / mebibyte);
+  const freeMib = await freeMebibytes(dir);
   if (freeMib >= neededMib) return;
   const missingMib = neededMib - freeMib;
   const sentence = `${dir} has ${freeMib} MiB free, ${neededMib} MiB are needed: ${missingMib} MiB are missing; free some space`;
   throw new WrennError("host_disk_full", sentence);
+}
+
+/** Space that is left on the file system of a directory, in MiB. */
+export async function freeMebibytes(dir: string): Promise<number> {
+  const { bavail, bsize } = await statfs(dir);
+  return Math.floor((bavail * bsize) / mebibyte);
 }

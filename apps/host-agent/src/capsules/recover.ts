@@ -58,8 +58,7 @@ async function settle(capsule: Capsule, parts: HostParts): Promise<void> {
     case "snapshotting":
       return capsule.record.machine ? await goOn(capsule, parts) : stay(capsule);
     case "resuming":
-      await release(capsule, runHoldings, parts);
-      return stay(capsule);
+      return await undoResume(capsule, parts);
     case "hibernating":
       stay(capsule);
       return await release(capsule, ["archive"], parts);
@@ -68,7 +67,8 @@ async function settle(capsule: Capsule, parts: HostParts): Promise<void> {
     case "hibernated":
       return await release(capsule, [...runHoldings, "snapshot"], parts);
     case "error":
-      return await release(capsule, machineHoldings, parts);
+      // Where its disk has become a snapshot, that is what there is of it.
+      return await release(capsule, capsule.record.snapshot ? runHoldings : machineHoldings, parts);
   }
 }
 
@@ -78,6 +78,24 @@ async function runCopy(capsule: Capsule, parts: HostParts): Promise<void> {
   if (capsule.state !== "starting" || source === undefined || accessToken === undefined) return;
   const { versions } = parts.snapshots.manifest(source);
   capsule.move({ step: "running", startedAt: new Date().toISOString(), versions });
+}
+
+async function undoResume(capsule: Capsule, parts: HostParts): Promise<void> {
+  const { resumedFrom, snapshot } = capsule.record;
+  const interrupted = { reason: "interrupted" };
+  switch (resumedFrom) {
+    case "error": {
+      const isKept = snapshot !== undefined && parts.snapshots.has(snapshot);
+      await release(capsule, isKept ? runHoldings : [...machineHoldings, "snapshot"], parts);
+      return capsule.move({ step: "failed", ...interrupted });
+    }
+    case "hibernated":
+      await release(capsule, [...runHoldings, "snapshot"], parts);
+      return capsule.move({ step: "stayed", state: "hibernated", ...interrupted });
+    default:
+      await release(capsule, runHoldings, parts);
+      return stay(capsule);
+  }
 }
 
 async function undo(capsule: Capsule, reason: string, parts: HostParts): Promise<void> {

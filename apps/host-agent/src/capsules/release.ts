@@ -63,7 +63,9 @@ const releases: Readonly<Record<Holding, Release>> = {
   snapshot({ id, record: { snapshot } }, { snapshots }) {
     return snapshot === undefined ? undefined : () => snapshots.release(snapshot, capsuleHolder(id));
   },
-  archive: () => undefined,
+  archive({ record: { archived } }, { archive }) {
+    return archived === undefined ? undefined : () => archive.remove(archived);
+  },
 };
 
 /** Where its machine keeps sockets and logs. */

@@ -15,6 +15,7 @@ type Routes = Pick<
   | "listCapsules"
   | "pauseCapsule"
   | "resumeCapsule"
+  | "hibernateCapsule"
   | "snapshotCapsule"
   | "forkCapsule"
   | "listSnapshots"
@@ -51,6 +52,9 @@ export function capsuleRoutes(capsules: CapsuleService, epoch: string): Routes {
     async resumeCapsule(request) {
       const { fromDisk } = request;
       return { capsule: toMessage(await capsules.resume({ ...toCommand(request), fromDisk })) };
+    },
+    async hibernateCapsule(request) {
+      return { capsule: toMessage(await capsules.hibernate(toCommand(request))) };
     },
     async snapshotCapsule(request) {
       const { snapshotId: snapshot } = request;

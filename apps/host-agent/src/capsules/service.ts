@@ -8,6 +8,7 @@ import { checkGeneration } from "./commands.ts";
 import { type CreateRequest, checkedSize, checkId, createCapsule } from "./create.ts";
 import { destroyCapsule } from "./destroy.ts";
 import { type Child, type ChildRequest, type ForkRequest, forkCapsule } from "./fork.ts";
+import { hibernateCapsule } from "./hibernate.ts";
 import { hostError } from "./host-error.ts";
 import type { HostParts } from "./host-parts.ts";
 import { inParallel } from "./in-parallel.ts";
@@ -113,6 +114,13 @@ export class CapsuleService implements AsyncDisposable {
   /** A running capsule is used by somebody who does not reach its guest through this host. */
   touch(id: string): void {
     using _ = this.get(id).use();
+  }
+
+  /** Moves a paused capsule to the archive. */
+  async hibernate(command: CapsuleCommand): Promise<Capsule> {
+    const capsule = this.get(command.id);
+    await this.#run("hibernate", capsule, command, (parts) => hibernateCapsule(capsule, command, parts));
+    return capsule;
   }
 
   /** Takes a snapshot of a capsule, for others to be created from. */

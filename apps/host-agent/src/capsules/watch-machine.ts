@@ -1,7 +1,9 @@
 import type { MachineExit } from "../vmm/vmm.ts";
 import type { Capsule } from "./capsule.ts";
 import type { HostParts } from "./host-parts.ts";
+
 import { machineHoldings, release } from "./release.ts";
+import { watchHalts } from "./watch-halts.ts";
 
 /**
  * Notices when the machine of a running capsule ends by itself, and lets go of what only that needed. The disk stays: it
@@ -9,6 +11,7 @@ import { machineHoldings, release } from "./release.ts";
  */
 export function watchMachine(capsule: Capsule, parts: HostParts): void {
   const { machine } = capsule.running;
+  watchHalts(capsule, machine, parts);
   const ended = async (exit: MachineExit): Promise<void> => {
     // One that was ended by an operation is not the capsule's any more.
     if (capsule.machine !== machine || capsule.state !== "running") return;

@@ -121,6 +121,8 @@ const steps = [
     accessToken: Type.String(),
     restoreEpoch: Type.Optional(Type.Integer()),
   }),
+  /** What its disk was when its machine ended is about to be kept as this snapshot, which has no memory. */
+  Type.Object({ step: Type.Literal("kept"), snapshot: Type.String() }),
   /** All of the copies that an operation makes of it are about to run: from here on they do. */
   Type.Object({ step: Type.Literal("forked"), operation }),
   /** A command that there was nothing to do for, or that could not be done. */

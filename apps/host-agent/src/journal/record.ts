@@ -35,6 +35,8 @@ export interface CapsuleRecord {
   readonly diskBytes?: number | undefined;
   /** Snapshot that it is paused to, or is being. */
   readonly snapshot?: string | undefined;
+  /** While it is resuming: the state that it goes back to when that fails. */
+  readonly resumedFrom?: CapsuleState | undefined;
   /** Snapshot that is being taken of it, for others. */
   readonly taking?: string | undefined;
   /** Snapshot that may be in the archive. */
@@ -139,7 +141,8 @@ export function recordAfter(record: CapsuleRecord, entry: Step): CapsuleRecord {
     }
     case "resume": {
       const { fromDisk: _, ...data } = dataOf(entry);
-      return { ...record, ...data, snapshot: record.snapshot ?? record.archived, state: "resuming" };
+      const snapshot = record.snapshot ?? record.archived;
+      return { ...record, ...data, snapshot, resumedFrom: record.state, state: "resuming" };
     }
     case "snapshot": {
       const { snapshot: taking, ...data } = dataOf(entry);
@@ -153,10 +156,13 @@ export function recordAfter(record: CapsuleRecord, entry: Step): CapsuleRecord {
       return { ...record, ...unexplained, ...dataOf(entry), ...notTaken, state: "running" };
     case "stayed":
       return { ...record, ...unexplained, ...dataOf(entry), taking: undefined };
+    case "kept":
+      return { ...record, snapshot: entry.snapshot };
     case "forked":
       return { ...record, forked: entry.operation };
-    case "command":
     case "remark":
+      return { ...record, ...unexplained, ...dataOf(entry) };
+    case "command":
     case "time_rules":
       return { ...record, ...dataOf(entry) };
     case "destroy":
