@@ -21,12 +21,20 @@ export async function commandStop(row: CapsuleRow, store: CapsuleStore): Promise
 }
 
 /**
- * Ends a stopping capsule whose host is silent, without it. Should the host come back, it has what it should not have.
+ * Ends a stopping capsule whose host is silent, without it. When the host comes back, its first report is a full one, and
+ * holds what it should not have.
  */
-export async function abandonStop(stopping: CapsuleRow, store: CapsuleStore, logger: Log): Promise<void> {
+export async function abandonStop(
+  stopping: CapsuleRow,
+  hosts: Hosts,
+  store: CapsuleStore,
+  logger: Log,
+): Promise<void> {
   const stopped = await store.noteStopped(stopping, "host_unreachable");
+  if (!stopped || stopping.host_id === null) return;
+  await hosts.wantFullReport(stopping.host_id);
   const line = { capsule: stopping.id, host: stopping.host_id };
-  if (stopped) logger.warn(line, "capsule destroyed while its host is silent");
+  logger.warn(line, "capsule destroyed while its host is silent");
 }
 
 /**

@@ -25,6 +25,12 @@ export class CapsuleOperations implements AsyncDisposable {
     return false;
   }
 
+  /** Waits for what is under way on a capsule now. */
+  async idle(capsuleId: string): Promise<void> {
+    const running = [...this.#running].filter(([, ids]) => ids.includes(capsuleId)).map(([work]) => work);
+    await Promise.allSettled(running);
+  }
+
   /** Waits for what is under way, but not for long: the hosts go on, and the next control plane looks. */
   async [Symbol.asyncDispose](): Promise<void> {
     const timer = new AbortController();

@@ -65,7 +65,7 @@ export class CapsuleService {
       operations.run(id, async () => {
         const stopping = await commandStop(row, store);
         // Nobody is kept waiting for a host that may never come back.
-        if (row.host_silent && stopping.host_id !== null) await abandonStop(stopping, store, logger);
+        if (row.host_silent && row.host_id !== null) await abandonStop(stopping, hosts, store, logger);
         else await finishStop(stopping, hosts, store, logger);
       }),
     );

@@ -91,6 +91,11 @@ export class Hosts implements Disposable {
     });
   }
 
+  /** Told that a host may have what our rows do not say: its next report has to be a full one. */
+  async wantFullReport(id: string): Promise<void> {
+    await wantFullReport(this.#db, id);
+  }
+
   /** Ends the way to a host that has moved or is gone. */
   forget(id: string): void {
     this.#open.get(id)?.agent.abandon();

@@ -76,8 +76,27 @@ describe("a host that does something by itself", () => {
   test("never moves a capsule that is being forked or snapshotted: whoever does that does", async () => {
     const id = await cp.runningCapsule();
     await store().move(await seen(id), "snapshotting", { generation: 2n });
-    await delta([{ id, state: "running", generation: 2, revision: 3 }]);
+    const answer = await delta([{ id, state: "running", generation: 2, revision: 3 }]);
     expect(await shown(cp, id)).toMatchObject({ state: "snapshotting" });
+    // Whoever does it may have heard something older, so this has to be told again.
+    expect(answer).toMatchObject({ full_wanted: true });
+  });
+
+  test("is heard once what is being done here is over, if that is younger than its answer", async () => {
+    const id = await cp.runningCapsule();
+    const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+    cp.agent.answers.pauseCapsule = async ({ generation }) => {
+      await answered;
+      return { capsule: { id, state: "paused", generation, revision: 5n } };
+    };
+    const pausing = cp.request("POST", `/v1/capsules/${id}/pause`);
+    await expect.poll(async () => (await shown(cp, id)).state).toBe("pausing");
+    await delta([{ id, state: "hibernated", generation: 2, revision: 6 }]);
+    expect(await shown(cp, id)).toMatchObject({ state: "pausing" });
+    answer();
+    expect((await pausing).json()).toMatchObject({ state: "paused" });
+    await cp.background[Symbol.asyncDispose]();
+    expect(await shown(cp, id)).toMatchObject({ state: "hibernated" });
   });
 
   test("has its disk sizes noted, and its time rules corrected until they are what the row says", async () => {
@@ -135,6 +154,7 @@ describe("a host that is silent", () => {
       expect(await shown(cp, id)).toMatchObject({ state: "stopped", reason: "host_unreachable" });
     }
     expect(destroyed).toEqual([]);
+    expect(await delta([])).toMatchObject({ full_wanted: true });
     await cp.host.told(ids.map((id) => ({ id, state: "running" })));
     await cp.background[Symbol.asyncDispose]();
     expect(destroyed.sort()).toEqual([...ids].sort());

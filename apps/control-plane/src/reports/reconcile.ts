@@ -15,13 +15,14 @@ export type ReconcileParts = SettleParts & OrphanParts & { store: CapsuleStore }
  * Makes rows and a host's report agree, both ways. Each row moves only if nothing was commanded since it was read, so
  * reports may be taken at once by several replicas, and twice.
  *
- * @returns false when the host had to be asked and could not be: then the report has to come again.
+ * @returns false when the host had to be asked and could not be, or when another control plane works on what it tells
+ * of: then the report has to come again.
  */
 export async function reconcile(host: Host, report: HostReportBody, parts: ReconcileParts): Promise<boolean> {
   const reported = new Map(report.capsules.map((capsule) => [capsule.id, fromReport(capsule)]));
-  await settleReported(host, reported, parts);
-  if (report.base_revision !== undefined) return true;
-  return settleAbsent(host, reported, parts);
+  const isSettled = await settleReported(host, reported, parts);
+  if (report.base_revision !== undefined) return isSettled;
+  return (await settleAbsent(host, reported, parts)) && isSettled;
 }
 
 /**
@@ -32,30 +33,49 @@ async function settleReported(
   host: Host,
   reported: ReadonlyMap<string, Observed>,
   parts: ReconcileParts,
-): Promise<void> {
+): Promise<boolean> {
   const ids = [...reported.keys()].filter((id) => isId("capsule", id));
   const rows = new Map((await parts.store.findMany(ids)).map((row) => [row.id, row]));
+  let isSettled = true;
   for (const observed of reported.values()) {
     const row = rows.get(observed.id);
-    if (await isOrphan(row, observed, host, parts)) {
+    const verdict = await judge(row, observed, host, parts);
+    if (verdict === "orphan") {
       const newest = row && row.generation > observed.generation ? row.generation : observed.generation;
       destroyOrphan({ id: observed.id, generation: newest }, host, parts);
     } else if (row?.host_id === host.id) {
       correctRules(row, observed, host, parts);
     }
+    if (verdict !== "busy") continue;
+    if (parts.operations.has(observed.id)) settleLater(observed, parts);
+    else isSettled = false;
   }
+  return isSettled;
 }
 
-/** Settles what a host has with its row, if there is one. @returns whether the host should not have it. */
-async function isOrphan(
+/** Settles what a host has with its row, if there is one. */
+async function judge(
   row: CapsuleRow | undefined,
   observed: Observed,
   host: Host,
   parts: ReconcileParts,
-): Promise<boolean> {
-  if (!row || row.host_id === null) return !isGone(observed);
-  if (row.host_id !== host.id && !isEnded(row)) return false;
-  return (await settleObserved(row, observed, parts)) === "orphan";
+): Promise<"orphan" | "busy" | undefined> {
+  if (!row || row.host_id === null) return isGone(observed) ? undefined : "orphan";
+  if (row.host_id !== host.id && !isEnded(row)) return undefined;
+  return settleObserved(row, observed, parts);
+}
+
+/**
+ * Settles what was observed of a capsule that is worked on here once that is over: it may be younger than the answer
+ * that the work ends with.
+ */
+function settleLater(observed: Observed, parts: ReconcileParts): void {
+  const { operations, store, background } = parts;
+  background.start("settle what was observed during an operation", async () => {
+    while (operations.has(observed.id)) await operations.idle(observed.id);
+    const [row] = await store.findMany([observed.id]);
+    if (row) await settleObserved(row, observed, parts);
+  });
 }
 
 /**

@@ -19,19 +19,23 @@ type RowParts = Pick<SettleParts, "store" | "logger">;
  * Makes a row say what its host observed, where nobody has commanded anything else. What is under way in this process
  * is left to it; what is under way in another finds the row where it would have brought it.
  *
- * @returns `orphan` when the host has what it should not have.
+ * @returns `orphan` when the host has what it should not have; `busy` when what it observed has to be told once more,
+ * since somebody works on the capsule, who may have heard something older.
  */
 export async function settleObserved(
   row: CapsuleRow,
   observed: Observed,
   parts: SettleParts,
-): Promise<"orphan" | undefined> {
+): Promise<"orphan" | "busy" | undefined> {
   if (isEnded(row)) return isGone(observed) || isUnreadable(observed) ? undefined : "orphan";
-  if (observed.revision < row.revision || parts.operations.has(row.id)) return undefined;
+  if (observed.revision < row.revision) return undefined;
+  // The copies of a fork are settled with its row, by whoever made them or by the settler.
+  if (parts.operations.has(row.id) || row.state === "snapshotting") {
+    return isTransitional(observed.state) || observed.revision === row.revision ? undefined : "busy";
+  }
   if (row.state === "starting") await settleStarting(row, observed, parts);
   else if (row.state === "stopping") await settleStopping(row, observed, parts);
-  // Its copies are settled with it, by whoever made them or by the settler.
-  else if (row.state !== "snapshotting" && isOfThisCommand(row, observed)) await settle(row, observed, parts);
+  else if (isOfThisCommand(row, observed)) await settle(row, observed, parts);
   return undefined;
 }
 
