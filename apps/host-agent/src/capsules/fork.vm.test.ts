@@ -1,4 +1,5 @@
 import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { newId } from "@wrenn/contracts";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { isRunning } from "../processes/identity.ts";
@@ -195,5 +196,22 @@ describe("a snapshot", () => {
     expect(after.record.ownLayers.at(0)).toBe(layers[0]);
     expect(await host.sh(after, kept)).toBe("memorydisk");
     expect(after.machine && (await isRunning(after.machine.process))).toBe(true);
+  });
+
+  test("that an agent was killed at is no layer of the disk afterwards", async () => {
+    const capsule = await created();
+    const { source, ownLayers } = capsule.record;
+    await host.end();
+    // As it is when the agent ends before the machine has the layer that it was to go over to.
+    const journal = host.parts.journal;
+    const command = { operation: "op", generation: 2, revision: 3 };
+    journal.write(capsule.id, { step: "snapshot", ...command, snapshot: newId("snapshot") });
+    journal.write(capsule.id, { step: "disk", path: join(host.layout.layers, `${newId("disk")}.qcow2`) });
+    await host.start();
+    const after = host.capsules.get(capsule.id);
+    expect(after.record).toMatchObject({ state: "running", source, ownLayers });
+    await host.sh(after, "printf after >disk");
+    const [copy] = await host.capsules.fork(fork(after, 1));
+    expect(copy && (await host.sh(copy, "cat disk"))).toBe("after");
   });
 });

@@ -5,6 +5,7 @@ import { slotOf } from "../network/slot.ts";
 import type { Machine } from "../vmm/vmm.ts";
 import { Capsule } from "./capsule.ts";
 import type { HostParts } from "./host-parts.ts";
+import { keepLayers } from "./keep-layers.ts";
 import { machineHoldings, release, releaseAll, runDirOf, runHoldings } from "./release.ts";
 
 /**
@@ -119,6 +120,7 @@ async function adopt(capsule: Capsule, parts: HostParts): Promise<void> {
   const machine = await adoptMachine(record, parts);
   if (machine) {
     capsule.attach({ machine, guest: new GuestAgent(machine.guestUrl, record.accessToken ?? "") });
+    await forgetUnusedLayers(capsule, machine, parts);
     parts.logger.info({ pid: machine.process.pid }, "capsule adopted");
     return;
   }
@@ -126,6 +128,12 @@ async function adopt(capsule: Capsule, parts: HostParts): Promise<void> {
   parts.logger.error(detail);
   capsule.move({ step: "failed", reason: "vmm_exited", detail });
   await release(capsule, machineHoldings, parts);
+}
+
+/** A layer was noted before the machine went over to it, if it ever did. The machine knows. */
+async function forgetUnusedLayers(capsule: Capsule, { ownLayers }: Machine, parts: HostParts): Promise<void> {
+  if (ownLayers.length === capsule.record.ownLayers.length) return;
+  await keepLayers(capsule, ownLayers, parts);
 }
 
 /** A machine that runs and cannot be reached is as good as ended: it is, when its holdings are let go of. */

@@ -1,7 +1,7 @@
 import type { Machine } from "../vmm/vmm.ts";
 import type { Capsule } from "./capsule.ts";
-import { machineHolder } from "./held.ts";
 import type { HostParts } from "./host-parts.ts";
+import { keepLayers } from "./keep-layers.ts";
 
 /** Layers of its own that a machine may have before they are made one. Each live snapshot adds one. */
 const longDisk = 6;
@@ -12,11 +12,9 @@ export function shortenLongDisk(capsule: Capsule, machine: Machine, parts: HostP
   const shorten = async (signal: AbortSignal) => {
     if (capsule.machine !== machine) return;
     await machine.shortenDisk(AbortSignal.any([signal, parts.signal]));
-    const kept = machine.ownLayers;
-    const left = capsule.record.ownLayers.filter((path) => !kept.includes(path));
-    capsule.note({ step: "layers", paths: [...kept] });
-    for (const path of left) await parts.layers.release(path, machineHolder(capsule.id));
-    parts.logger.info({ layers: left.length }, "shortened a disk");
+    const before = capsule.record.ownLayers.length;
+    await keepLayers(capsule, machine.ownLayers, parts);
+    parts.logger.info({ layers: before }, "shortened a disk");
   };
   capsule.operations.runInBackground(async (signal) => {
     try {

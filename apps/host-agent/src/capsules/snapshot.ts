@@ -7,6 +7,7 @@ import { noteCommand, requireState } from "./commands.ts";
 import { machineHolder } from "./held.ts";
 import { explain, hostError } from "./host-error.ts";
 import type { HostParts } from "./host-parts.ts";
+import { keepLayers } from "./keep-layers.ts";
 import { saveSnapshot, snapshotReserveBytes } from "./save-snapshot.ts";
 import { shortenLongDisk } from "./shorten-disk.ts";
 
@@ -81,15 +82,13 @@ async function take(
 async function nextLayer(
   capsule: Capsule,
   machine: Machine,
-  { layers }: HostParts,
+  parts: HostParts,
 ): Promise<AsyncDisposable & { path: string }> {
-  const path = layers.newPath();
+  const path = parts.layers.newPath();
   capsule.note({ step: "disk", path });
-  layers.hold(path, machineHolder(capsule.id));
+  parts.layers.hold(path, machineHolder(capsule.id));
   const letGo = async () => {
-    if (machine.ownLayers.includes(path)) return;
-    capsule.note({ step: "layers", paths: machine.ownLayers.slice() });
-    await layers.release(path, machineHolder(capsule.id));
+    if (!machine.ownLayers.includes(path)) await keepLayers(capsule, machine.ownLayers, parts);
   };
   return { path, [Symbol.asyncDispose]: letGo };
 }
