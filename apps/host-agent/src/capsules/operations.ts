@@ -13,7 +13,7 @@ export class Operations {
   #newest: Operation | undefined;
   readonly #unfinished = new Set<Operation>();
   #ending: Operation | undefined;
-  #background: { readonly done: Promise<void>; readonly abort: AbortController } | undefined;
+  readonly #background = new Set<{ readonly done: Promise<void>; readonly abort: AbortController }>();
 
   /** Whether something is being done. */
   get busy(): boolean {
@@ -59,20 +59,22 @@ export class Operations {
     const abort = new AbortController();
     const done = this.#settled().then(async () => {
       if (!abort.signal.aborted) await work(abort.signal);
+      this.#background.delete(task);
     });
-    this.#background = { done, abort };
+    const task = { done, abort };
+    this.#background.add(task);
   }
 
   /** Waits until nothing is being done. */
   async idle(): Promise<void> {
-    this.#background?.abort.abort();
-    await this.#background?.done;
+    this.#giveWay();
+    for (const { done } of this.#background) await done;
     while (this.busy) await Promise.allSettled([...this.#unfinished].map(({ outcome }) => outcome));
   }
 
   #begin<T>(name: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const abort = new AbortController();
-    this.#background?.abort.abort();
+    this.#giveWay();
     const outcome = this.#settled().then(async () => {
       abort.signal.throwIfAborted();
       return await work(abort.signal);
@@ -87,9 +89,13 @@ export class Operations {
 
   /** When what was asked for until now is over. */
   async #settled(): Promise<void> {
-    const [newest, background] = [this.#newest, this.#background];
+    const [newest, background] = [this.#newest, [...this.#background]];
     await newest?.outcome.catch(() => {});
-    await background?.done;
+    for (const { done } of background) await done;
+  }
+
+  #giveWay(): void {
+    for (const { abort } of this.#background) abort.abort();
   }
 }
 
