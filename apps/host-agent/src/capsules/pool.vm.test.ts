@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { defaultMemoryMib, defaultVcpus } from "@wrenn/contracts";
+import { defaultMemoryMib, defaultVcpus, newId } from "@wrenn/contracts";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Budget, monitorMib } from "../admission/admission.ts";
 import { findProcesses } from "../processes/find.ts";
@@ -145,6 +145,21 @@ describe("the host's room", () => {
     await host.capsules.destroy(host.command(three));
     await host.capsules.destroy(host.command(one));
     expect(host.parts.admission.machines).toBe(0);
+  });
+
+  test("is taken for all copies of a fork, or the source is not even stopped", async () => {
+    await restartWith({ promisedMib: 3 * machineMib }, 0);
+    const capsule = await create();
+    const child = () => ({ id: newId("capsule"), operation: newId("operation"), generation: 1 });
+    const fork = (count: number) => {
+      return host.capsules.fork({ ...host.command(capsule), children: Array.from({ length: count }, child) });
+    };
+    const { revision } = capsule;
+    await expect(fork(3)).rejects.toMatchObject({ code: "host_full" });
+    expect(capsule).toMatchObject({ state: "running", revision });
+    expect(host.parts.admission.machines).toBe(1);
+    expect(await fork(2)).toHaveLength(2);
+    expect(host.parts.admission.machines).toBe(3);
   });
 
   test("a create that fails gives its room back, and its refusal leaves nothing", async () => {

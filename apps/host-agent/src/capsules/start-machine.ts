@@ -6,7 +6,7 @@ import { newIdentity, sameIdentity } from "../guest/identity.ts";
 import { waitForGuest } from "../guest/wait-for-guest.ts";
 import type { NetworkSlot } from "../network/slot.ts";
 import type { SlotPool } from "../network/slot-pool.ts";
-import type { PooledMachine } from "../pool/pooled-machine.ts";
+import type { KnownIdentity, PooledMachine } from "../pool/pooled-machine.ts";
 import type { RestoreSource } from "../snapshots/restore-source.ts";
 import type { Machine, RestoreSpec } from "../vmm/vmm.ts";
 import type { Capsule } from "./capsule.ts";
@@ -64,7 +64,7 @@ async function startWaiting(
   try {
     await using undo = new AsyncDisposableStack();
     const machine = await takeOver(capsule, source, pooled, undo, parts);
-    await introduce(capsule, source, machine, "clone", parts);
+    await introduce(capsule, pooled.resources.known, machine, "clone", parts);
     return undo.move();
   } catch (err) {
     parts.signal.throwIfAborted();
@@ -96,17 +96,21 @@ async function takeOver(
   return machine;
 }
 
-/** Tells the machine who it is. From then on it is the capsule's that answers. */
+/**
+ * Tells the machine who it is. From then on it is the capsule's that answers.
+ *
+ * @param known what its guest knows already.
+ */
 async function introduce(
   capsule: Capsule,
-  source: RestoreSource,
+  known: KnownIdentity,
   machine: Machine,
   restoring: Restoring,
   parts: HostParts,
 ): Promise<GuestAgent> {
-  const guest = new GuestAgent(machine.guestUrl, source.token);
+  const guest = new GuestAgent(machine.guestUrl, known.token);
   capsule.attach({ machine, guest });
-  await claim(machine, guest, identityOf(capsule, source, machine, restoring), parts);
+  await claim(machine, guest, identityOf(capsule, known, machine, restoring), parts);
   return guest;
 }
 
@@ -155,12 +159,12 @@ async function takeSlot(capsule: Capsule, slots: SlotPool, signal: AbortSignal):
 /** Noted before the guest learns of it. */
 function identityOf(
   capsule: Capsule,
-  source: RestoreSource,
+  known: KnownIdentity,
   machine: Machine,
   restoring: Restoring,
 ): GuestIdentity {
-  const restoreEpoch = source.restoreEpoch + 1;
-  const accessToken = restoring === "resume" ? source.token : randomBytes(32).toString("hex");
+  const restoreEpoch = known.restoreEpoch + 1;
+  const accessToken = restoring === "resume" ? known.token : randomBytes(32).toString("hex");
   capsule.note({ step: "claim", accessToken, restoreEpoch });
   if (restoring === "resume") return sameIdentity(machine, restoreEpoch, accessToken);
   return newIdentity(machine, { kind: "clone", restoreEpoch, hostname: capsule.id, accessToken });

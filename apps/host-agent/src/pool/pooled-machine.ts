@@ -1,9 +1,10 @@
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { newId, WrennError } from "@wrenn/contracts";
 import type { Reservation } from "../admission/admission.ts";
 import { GuestAgent } from "../guest/guest-agent.ts";
+import { newIdentity } from "../guest/identity.ts";
 import { runInGuest } from "../guest/run-in-guest.ts";
 import { waitForGuest } from "../guest/wait-for-guest.ts";
 import type { LayerStore } from "../layers/layer-store.ts";
@@ -28,6 +29,9 @@ export interface PooledMachineParts {
   readonly snapshots: SnapshotStore;
 }
 
+/** What the guest of a machine knows: the token that opens it, and the newest of its restores. */
+export type KnownIdentity = Pick<RestoreSource, "token" | "restoreEpoch">;
+
 /** What a capsule takes over with a machine. */
 export interface PooledResources {
   /** Name of its run directory below `machines/`. */
@@ -36,6 +40,7 @@ export interface PooledResources {
   readonly slot: NetworkSlot | undefined;
   readonly machine: Machine;
   readonly reservation: Reservation;
+  readonly known: KnownIdentity;
 }
 
 /**
@@ -68,8 +73,9 @@ export class PooledMachine implements Waiting {
     await using holds = new AsyncDisposableStack();
     const { spec, runDir } = await prepare(source, parts, owned, holds, signal);
     const machine = owned.use(await parts.vmm.restore(spec, signal));
-    await exercise(machine, source, parts, signal);
-    const resources = { runDir, diskPath: spec.diskPath, slot: spec.slot, machine, reservation };
+    const known = { token: randomBytes(32).toString("hex"), restoreEpoch: source.restoreEpoch + 1 };
+    await exercise(machine, source, known, parts, signal);
+    const resources = { runDir, diskPath: spec.diskPath, slot: spec.slot, machine, reservation, known };
     return new PooledMachine(resources, holds.move(), owned.move());
   }
 
@@ -111,10 +117,11 @@ async function prepare(
   return { spec, runDir: name };
 }
 
-/** Runs a program in the guest, so that the next one finds in memory what that needs. */
+/** Does in the guest what a create will do and the first command in it, so that those find in memory what they need. */
 async function exercise(
   machine: Machine,
   source: RestoreSource,
+  { token: accessToken, restoreEpoch }: KnownIdentity,
   { vmm }: PooledMachineParts,
   signal: AbortSignal,
 ): Promise<void> {
@@ -129,6 +136,8 @@ async function exercise(
   await using guest = new GuestAgent(machine.guestUrl, source.token);
   const exercised = machine.started.then(async () => {
     if (vmm.network === "passt") await waitForGuest(guest, machine, exerciseTimeoutMs, deadline);
+    const identity = { kind: "clone", restoreEpoch, hostname: "capsule", accessToken } as const;
+    await guest.claim(newIdentity(machine, identity), deadline);
     await runInGuest(guest, "true", [], deadline);
   });
   await Promise.race([exercised, gone]);
