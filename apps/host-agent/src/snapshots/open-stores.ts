@@ -8,6 +8,7 @@ import type { AgentMetrics } from "../metrics/metrics.ts";
 import type { BootOptions } from "../templates/boot-machine.ts";
 import { BootSnapshots } from "../templates/boot-snapshots.ts";
 import type { TemplateStore } from "../templates/template-store.ts";
+import type { ChainLimits } from "./disk-flattening.ts";
 import { DiskStarts } from "./disk-starts.ts";
 import { processorOf } from "./processor.ts";
 import { SnapshotArchive } from "./snapshot-archive.ts";
@@ -16,6 +17,8 @@ import { SnapshotStore } from "./snapshot-store.ts";
 export interface StoresOptions extends BootOptions {
   readonly templates: TemplateStore;
   readonly metrics: AgentMetrics;
+  /** How long the chains of disk layers may be. */
+  readonly limits?: ChainLimits;
   readonly logger: Logger;
 }
 
@@ -44,7 +47,18 @@ export async function openStores(
   const layers = LayerStore.open(layout.layers, held.layers);
   const boots = new BootSnapshots({ ...options, cpu, layers });
   const flattener = new Flattener(layout, vmm);
-  const store = { layout, vmm, cpu, layers, boots, flattener, held: held.snapshots, keepAll, logger };
+  const store = {
+    layout,
+    vmm,
+    cpu,
+    layers,
+    boots,
+    flattener,
+    held: held.snapshots,
+    keepAll,
+    logger,
+    ...(options.limits && { limits: options.limits }),
+  };
   const snapshots = stack.use(await SnapshotStore.open(store));
   if (keepAll === undefined) await layers.reap(logger);
   const directory = await DirectoryArchive.open(layout.archive, instanceOf(layout.root));
