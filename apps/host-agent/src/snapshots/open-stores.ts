@@ -11,6 +11,7 @@ import type { TemplateStore } from "../templates/template-store.ts";
 import type { ChainLimits } from "./disk-flattening.ts";
 import { DiskStarts } from "./disk-starts.ts";
 import { processorOf } from "./processor.ts";
+import { Scrubber } from "./scrubber.ts";
 import { SnapshotArchive } from "./snapshot-archive.ts";
 import { SnapshotStore } from "./snapshot-store.ts";
 
@@ -61,6 +62,7 @@ export async function openStores(
   };
   const snapshots = stack.use(await SnapshotStore.open(store));
   if (keepAll === undefined) await layers.reap(logger);
+  stack.use(new Scrubber(snapshots, logger));
   const directory = await DirectoryArchive.open(layout.archive, instanceOf(layout.root));
   const archive = new SnapshotArchive({ archive: directory, snapshots, layers, flattener });
   const diskStarts = new DiskStarts({ ...options, snapshots, layers });

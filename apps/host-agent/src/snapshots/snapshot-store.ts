@@ -1,4 +1,4 @@
-import { link, mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { link, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { isId, newId, WrennError } from "@wrenn/contracts";
 import { type Logger, syncDirectory, writeFileAtomic } from "@wrenn/daemon";
@@ -13,13 +13,9 @@ import type { DiskLayer, Vmm } from "../vmm/vmm.ts";
 import { checkCompatible } from "./compatibility.ts";
 import { type ChainLimits, chainLimits, DiskFlattening } from "./disk-flattening.ts";
 import { exists, syncFile, takenBytes, writeNewSynced } from "./files.ts";
-import {
-  type SnapshotKind,
-  type SnapshotManifest,
-  snapshotFormatVersion,
-  writeSnapshotManifest,
-} from "./manifest.ts";
+import { type SnapshotKind, type SnapshotManifest, writeSnapshotManifest } from "./manifest.ts";
 import { MemoryImages, type SnapshotMemory } from "./memory-images.ts";
+import { newManifest } from "./new-manifest.ts";
 import { checkLayers, openSource } from "./open-source.ts";
 import { ownerOf } from "./owner.ts";
 import { partialMark, removedMark, snapshotParts } from "./parts.ts";
@@ -104,7 +100,7 @@ export class SnapshotStore implements AsyncDisposable {
   manifest(id: string): SnapshotManifest {
     const stored = this.#stored.get(id);
     if (stored?.manifest) return stored.manifest;
-    throw stored?.problem ?? new WrennError("snapshot_corrupt", `${this.#dirOf(id)} is missing`);
+    throw stored?.problem ?? new WrennError("snapshot_corrupt", `${this.dirOf(id)} is missing`);
   }
 
   /** Every template that is not deleted. */
@@ -120,6 +116,19 @@ export class SnapshotStore implements AsyncDisposable {
     throw new WrennError("not_found", `snapshot ${JSON.stringify(id)} does not exist`, {
       field: "snapshot_id",
     });
+  }
+
+  /** Every snapshot that can be read. */
+  ids(): string[] {
+    return [...this.#stored.values()].flatMap(({ id, manifest }) => (manifest ? [id] : []));
+  }
+
+  /** Has nothing restored from a snapshot any more, now and after every start. */
+  async condemn(id: string, problem: WrennError): Promise<void> {
+    const stored = this.#stored.get(id);
+    if (!stored) return;
+    this.#stored.set(id, { ...stored, condemned: problem });
+    await writeFileAtomic(join(stored.dir, snapshotParts.condemned), problem.message);
   }
 
   /** Bytes on the disk that are there for this snapshot alone. */
@@ -160,7 +169,7 @@ export class SnapshotStore implements AsyncDisposable {
   async begin(id: string): Promise<SnapshotDraft> {
     if (!isId("snapshot", id)) throw new RangeError(`${JSON.stringify(id)} is not a snapshot id`);
     if (this.has(id)) throw new WrennError("conflict", `snapshot ${id} is there already`);
-    const dir = `${this.#dirOf(id)}${partialMark}${newId("disk")}`;
+    const dir = `${this.dirOf(id)}${partialMark}${newId("disk")}`;
     await mkdir(dir, { mode: 0o700 });
     const commit = (draft: SnapshotDraft, facts: SnapshotFacts) => this.#commit(draft, facts);
     return new SnapshotDraft(id, dir, { commit, commitAs: (...given) => this.#commitAs(...given) });
@@ -181,7 +190,7 @@ export class SnapshotStore implements AsyncDisposable {
     try {
       await this.#images.settle(id, this.#ending.signal);
       await using draft = await this.begin(newSnapshotId);
-      const from = this.#dirOf(id);
+      const from = this.dirOf(id);
       for (const name of [savedParts.memory, savedParts.deviceState]) {
         if (await exists(join(from, name))) await link(join(from, name), join(draft.dir, name));
       }
@@ -216,9 +225,11 @@ export class SnapshotStore implements AsyncDisposable {
 
   /** As {@link source}, for who copies a snapshot instead of restoring it. */
   async open(id: string, signal: AbortSignal): Promise<RestoreSource> {
+    const condemned = this.#stored.get(id)?.condemned;
+    if (condemned) throw condemned;
     await this.#images.complete(id, signal);
     await this.#flattening.use(id, signal);
-    return await openSource(this.#dirOf(id), this.manifest(id));
+    return await openSource(this.dirOf(id), this.manifest(id));
   }
 
   /** Ends what is under way, which the next life of the agent does again, and waits for removals. */
@@ -283,22 +294,13 @@ export class SnapshotStore implements AsyncDisposable {
   }
 
   async #commit(draft: SnapshotDraft, facts: SnapshotFacts): Promise<void> {
-    const { source, ownLayers, size, holder: _, token: __, ...said } = facts;
-    const isDiff = await exists(join(draft.dir, savedParts.memoryDiff));
-    const memory = join(isDiff ? this.#dirOf(source) : draft.dir, savedParts.memory);
-    const memoryBytes = (await exists(memory)) ? (await stat(memory)).size : 0;
-    const { vmm, cpu, boots } = this.#options;
-    const below = BootSnapshots.isOne(source) ? (await boots.byId(source)).machine : this.manifest(source);
+    const { source, ownLayers } = facts;
+    const manifest = await newManifest(draft, facts, this.dirOf(source), this.#options);
+    const isBoot = BootSnapshots.isOne(source);
+    const below = isBoot ? (await this.#options.boots.byId(source)).machine : this.manifest(source);
     const own = ownLayers.map((path) => ({ path, format: "qcow2" as const }));
-    const manifest: SnapshotManifest = {
-      formatVersion: snapshotFormatVersion,
-      ...{ id: draft.id, createdAt: new Date().toISOString(), ...said, ...size },
-      ...{ network: vmm.network, ...(cpu !== undefined && { cpu }), memoryBytes },
-      ...(memoryBytes === 0 && { memoryless: true }),
-      ...(isDiff && { base: source }),
-      diskLayers: [...below.diskLayers, ...own],
-    };
-    await this.#commitAs(draft, manifest, facts);
+    const diskLayers = [...below.diskLayers, ...own];
+    await this.#commitAs(draft, { ...manifest, diskLayers }, facts);
   }
 
   /** The layers that it is to stand on are held from here on, without a step in which they might be let go of. */
@@ -309,7 +311,7 @@ export class SnapshotStore implements AsyncDisposable {
   ): Promise<void> {
     const { layout, layers } = this.#options;
     const { id, base, kind, diskLayers } = manifest;
-    const dir = this.#dirOf(id);
+    const dir = this.dirOf(id);
     await using undo = new AsyncDisposableStack();
     undo.defer(() => layers.releaseAll(ownerOf(id)));
     for (const { path } of diskLayers) layers.hold(path, ownerOf(id));
@@ -365,7 +367,7 @@ export class SnapshotStore implements AsyncDisposable {
   }
 
   #memoryOf(id: string): SnapshotMemory | undefined {
-    if (BootSnapshots.isOne(id)) return { dir: this.#dirOf(id) };
+    if (BootSnapshots.isOne(id)) return { dir: this.dirOf(id) };
     const stored = this.#stored.get(id);
     return stored && { dir: stored.dir, base: stored.manifest?.base };
   }
@@ -374,7 +376,8 @@ export class SnapshotStore implements AsyncDisposable {
     return this.#holders.of(id).has(offer);
   }
 
-  #dirOf(id: string): string {
+  /** Directory of a snapshot, or where it would be. */
+  dirOf(id: string): string {
     return join(this.#options.layout.snapshots, id);
   }
 }
