@@ -80,3 +80,33 @@ describe("a fork", () => {
     expect((await api.shell(id, readBoth)).stdout).toBe("in memory\non disk\n");
   });
 });
+
+describe("a hibernated capsule", () => {
+  test("lies in the archive, is woken up by whoever needs it, and is where it was", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { id } = await api.capsule(stack, { auto_resume: true });
+    await api.shell(id, writeBoth);
+    expect((await command(id, "hibernate")).status).toBe(409);
+    expect((await command(id, "pause")).status).toBe(200);
+    const hibernated = await command(id, "hibernate");
+    expect(await hibernated.json()).toMatchObject({ status: "hibernated", state: "hibernated" });
+    expect((await api.shell(id, readBoth)).stdout).toBe("in memory\non disk\n");
+    expect(await shown(id)).toMatchObject({ state: "running" });
+  });
+});
+
+describe("a capsule whose machine has died", () => {
+  test("is found out by whoever uses it, and starts again from its disk", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { id } = await api.capsule(stack);
+    await api.shell(id, writeBoth);
+    process.kill((await machinePid(api.platform.wrennDir, id)) ?? 0, "SIGKILL");
+    await expect.poll(async () => (await shown(id)).state).toBe("error");
+    expect((await command(id, "resume")).status).toBe(409);
+    const resumed = await command(id, "resume", { from: "disk" });
+    expect(await resumed.json()).toMatchObject({ state: "running" });
+    expect((await api.shell(id, "cat /root/x; test -e /dev/shm/x || echo gone")).stdout).toBe(
+      "on disk\ngone\n",
+    );
+  });
+});
