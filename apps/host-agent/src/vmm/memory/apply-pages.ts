@@ -28,15 +28,25 @@ export async function applyPages(
   signal: AbortSignal,
 ): Promise<void> {
   const hash = verified ? undefined : createHash("sha256").update(bytes);
+  // One is read while the other is written.
+  const buffers = [0, 1].map(() => Buffer.allocUnsafeSlow(portionPages * pageBytes));
+  let written: Promise<void> = Promise.resolve();
   let position = bytes.length;
-  for (const portion of header.runs.portions(portionPages)) {
-    signal.throwIfAborted();
-    const pages = await readAt(diff.file, position, bytesOf(portion));
-    position += pages.length;
-    // The checksum is computed while the disk works.
-    const written = writePages(image, portion, pages);
-    hash?.update(pages);
+  try {
+    for (const portion of header.runs.portions(portionPages)) {
+      signal.throwIfAborted();
+      const [buffer = Buffer.alloc(0)] = buffers.reverse();
+      const pages = await readInto(diff.file, position, buffer.subarray(0, bytesOf(portion)));
+      position += pages.length;
+      await written;
+      written = writePages(image, portion, pages);
+      written.catch(() => {});
+      hash?.update(pages);
+    }
     await written;
+  } finally {
+    // Before the image is closed.
+    await written.catch(() => {});
   }
   if (hash) await compareChecksum(diff, position, hash);
 }
@@ -62,6 +72,11 @@ async function writePages(image: FileHandle, portion: readonly PageRun[], pages:
 
 /** As many bytes as there are, up to `length`. */
 export async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
-  const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(length), 0, length, position);
+  return await readInto(file, position, Buffer.allocUnsafe(length));
+}
+
+/** As many bytes as there are, up to the buffer's size. */
+async function readInto(file: FileHandle, position: number, buffer: Buffer): Promise<Buffer> {
+  const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
   return buffer.subarray(0, bytesRead);
 }
