@@ -67,9 +67,12 @@ const calls: Calls = {
   async see() {
     return see();
   },
-  async create({ id, generation }) {
+  async snapshots() {
+    return (await service().listSnapshots()).map(({ manifest }) => manifest.id);
+  },
+  async create(command) {
     const size = { vcpus: 1, memoryMib: 256 };
-    await service().create({ id, generation, size, operation, template: "minimal" });
+    await service().create({ ...command, size, operation, template: "minimal" });
   },
   async destroy({ id, generation }) {
     await service().destroy({ id, operation, generation });
@@ -79,6 +82,16 @@ const calls: Calls = {
   },
   async resume({ id, generation }) {
     await service().resume({ id, operation, generation, fromDisk: false });
+  },
+  async fork({ children, ...command }) {
+    const asked = children.map((id) => ({ id, operation, generation: 1 }));
+    await service().fork({ ...command, operation, children: asked });
+  },
+  async snapshot(command) {
+    await service().snapshot({ ...command, operation });
+  },
+  async deleteSnapshot(snapshot) {
+    await service().deleteSnapshot(snapshot);
   },
 };
 

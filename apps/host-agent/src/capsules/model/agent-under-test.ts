@@ -64,8 +64,13 @@ export class AgentUnderTest implements AsyncDisposable {
     return await this.#require("see", undefined);
   }
 
+  /** Ids of the snapshots that it offers. */
+  async snapshots(): Promise<string[]> {
+    return await this.#require("snapshots", undefined);
+  }
+
   /** Gives a command. After one that crashed the agent has been started again. */
-  async command<N extends Exclude<keyof Calls, "open" | "close" | "see">>(
+  async command<N extends Exclude<keyof Calls, "open" | "close" | "see" | "snapshots">>(
     name: N,
     argument: Parameters<Calls[N]>[0],
     fault?: Fault,
@@ -142,5 +147,11 @@ function startProcess(): Spare {
     execArgv: [],
     serialization: "advanced",
   });
-  return { process: child, ready: once(child, "message") };
+  const gone = once(child, "exit").then(([code]) => {
+    throw new Error(`an agent ended with ${code} before it was ready`);
+  });
+  const ready = Promise.race([once(child, "message"), gone]);
+  // Whoever needs it waits for it again.
+  ready.catch(() => {});
+  return { process: child, ready };
 }

@@ -28,10 +28,16 @@ export interface Calls {
   open(options: { dir: string; envdBinary: string; epoch: number }): Promise<void>;
   close(): Promise<void>;
   see(): Promise<Seen[]>;
-  create(command: Command): Promise<void>;
+  /** Ids of the snapshots that are offered. */
+  snapshots(): Promise<string[]>;
+  /** Of the template, or of a snapshot. */
+  create(command: Command & { snapshot?: string }): Promise<void>;
   destroy(command: Command): Promise<void>;
   pause(command: Command): Promise<void>;
   resume(command: Command): Promise<void>;
+  fork(command: Command & { children: string[] }): Promise<void>;
+  snapshot(command: Command & { snapshot: string }): Promise<void>;
+  deleteSnapshot(snapshot: string): Promise<void>;
 }
 
 export interface Call {

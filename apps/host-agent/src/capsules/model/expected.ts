@@ -1,7 +1,8 @@
 import { type CapsuleState, newId } from "@wrenn/contracts";
 
-/** Most capsules at once. */
-export const mostCapsules = 5;
+/** Most capsules at once, and most snapshots. */
+export const mostCapsules = 6;
+export const mostSnapshots = 3;
 
 export const pageBytes = 4096;
 
@@ -29,6 +30,9 @@ export interface ExpectedCapsule {
 export class Expected {
   readonly #capsules = new Map<string, ExpectedCapsule>();
 
+  /** What is offered to create capsules from, by id. */
+  readonly snapshots = new Map<string, Contents>();
+
   get capsules(): ExpectedCapsule[] {
     return [...this.#capsules.values()];
   }
@@ -41,6 +45,11 @@ export class Expected {
   pick(choice: number, ...states: readonly CapsuleState[]): ExpectedCapsule | undefined {
     const eligible = this.capsules.filter(({ state }) => states.length === 0 || states.includes(state));
     return eligible[choice % eligible.length];
+  }
+
+  /** As {@link pick}, among the snapshots. */
+  pickSnapshot(choice: number): string | undefined {
+    return [...this.snapshots.keys()][choice % this.snapshots.size];
   }
 
   /** A capsule that is not there yet. */

@@ -8,6 +8,8 @@ import { storageProblems } from "./storage.ts";
 /** The agent and its directory are what the model says. */
 export async function compare(expected: Expected, host: HostUnderTest): Promise<void> {
   await expect.poll(() => statesOf(host), poll).toEqual(expectedStates(expected));
+  const offered = [...expected.snapshots.keys()].sort();
+  expect((await host.agent.snapshots()).sort()).toEqual(offered);
   for (const seen of await host.agent.see()) note(expected, seen);
 
   const running = expected.capsules.filter(({ state }) => state === "running");
@@ -18,7 +20,7 @@ export async function compare(expected: Expected, host: HostUnderTest): Promise<
   }
   await expect.poll(() => host.runDirs(), poll).toEqual(running.map(({ id }) => id).sort());
   expect(await host.journals()).toEqual(expected.capsules.map(({ id }) => id).sort());
-  await expect.poll(() => storageProblems(host.layout, []), poll).toEqual([]);
+  await expect.poll(() => storageProblems(host.layout, offered), poll).toEqual([]);
 }
 
 /** Most of what is waited for is there already, and the rest is soon. */

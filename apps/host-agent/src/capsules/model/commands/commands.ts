@@ -1,12 +1,16 @@
 import fc from "fast-check";
 import { memoryBytes, pageBytes } from "../expected.ts";
 import { Create } from "./create.ts";
+import { DeleteSnapshot } from "./delete-snapshot.ts";
 import { Destroy } from "./destroy.ts";
+import { Fork } from "./fork.ts";
 import { KillAgent, KillMachine } from "./kill.ts";
 import { manners, Operate, operationNames } from "./operate.ts";
+import { TakeSnapshot } from "./take-snapshot.ts";
 import { Write } from "./write.ts";
 
 const choice = fc.nat({ max: 11 });
+const timely = manners.filter((manner) => manner !== "late");
 const page = fc.nat({ max: memoryBytes / pageBytes - 1 });
 const byte = fc.nat({ max: 255 });
 const fault = fc.record({ when: fc.constantFrom("before", "after"), step: fc.nat({ max: 9 }) });
@@ -16,7 +20,21 @@ const maybeFault = fc.oneof(
 );
 
 const command = fc.oneof(
-  { weight: 4, arbitrary: maybeFault.map((at) => new Create(at)) },
+  { weight: 4, arbitrary: maybeFault.map((at) => new Create(undefined, at)) },
+  { weight: 2, arbitrary: fc.tuple(choice, maybeFault).map(([which, at]) => new Create(which, at)) },
+  {
+    weight: 4,
+    arbitrary: fc
+      .tuple(choice, fc.integer({ min: 1, max: 3 }), fc.constantFrom(...timely), maybeFault)
+      .map(([which, count, manner, at]) => new Fork(which, count, manner, at)),
+  },
+  {
+    weight: 3,
+    arbitrary: fc
+      .tuple(choice, fc.constantFrom(...timely), maybeFault)
+      .map(([which, manner, at]) => new TakeSnapshot(which, manner, at)),
+  },
+  { weight: 2, arbitrary: choice.map((which) => new DeleteSnapshot(which)) },
   { weight: 2, arbitrary: fc.tuple(choice, maybeFault).map(([which, at]) => new Destroy(which, at)) },
   {
     weight: 10,
