@@ -4,6 +4,7 @@ import type { CapsuleRecord } from "../journal/record.ts";
 import { slotOf } from "../network/slot.ts";
 import type { Machine } from "../vmm/vmm.ts";
 import { Capsule } from "./capsule.ts";
+import { capsuleHolder } from "./held.ts";
 import type { HostParts } from "./host-parts.ts";
 import { keepLayers } from "./keep-layers.ts";
 import { machineHoldings, release, releaseAll, runDirOf, runHoldings } from "./release.ts";
@@ -40,7 +41,7 @@ async function recover(record: CapsuleRecord, isCopied: boolean, hostParts: Host
 }
 
 async function settle(capsule: Capsule, parts: HostParts): Promise<void> {
-  const { state, snapshot } = capsule.record;
+  const { state, snapshot, taking } = capsule.record;
   switch (state) {
     case "pending":
     case "stopped":
@@ -57,7 +58,10 @@ async function settle(capsule: Capsule, parts: HostParts): Promise<void> {
       await capsule.sync();
       return await release(capsule, runHoldings, parts);
     case "snapshotting":
-      return capsule.record.machine ? await goOn(capsule, parts) : stay(capsule);
+      await (capsule.record.machine ? goOn(capsule, parts) : stay(capsule));
+      // What was taken is kept by its name, or by the copies that were made of it.
+      if (taking !== undefined) parts.snapshots.release(taking, capsuleHolder(capsule.id));
+      return;
     case "resuming":
       return await undoResume(capsule, parts);
     case "hibernating":
