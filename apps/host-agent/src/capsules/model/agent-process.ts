@@ -83,6 +83,12 @@ const calls: Calls = {
   async resume({ id, generation }) {
     await service().resume({ id, operation, generation, fromDisk: false });
   },
+  async resumeFromDisk({ id, generation }) {
+    await service().resume({ id, operation, generation, fromDisk: true });
+  },
+  async hibernate({ id, generation }) {
+    await service().hibernate({ id, operation, generation });
+  },
   async fork({ children, ...command }) {
     const asked = children.map((id) => ({ id, operation, generation: 1 }));
     await service().fork({ ...command, operation, children: asked });

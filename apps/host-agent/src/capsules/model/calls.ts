@@ -35,6 +35,9 @@ export interface Calls {
   destroy(command: Command): Promise<void>;
   pause(command: Command): Promise<void>;
   resume(command: Command): Promise<void>;
+  /** Starts its kernel anew on the disk that is left. */
+  resumeFromDisk(command: Command): Promise<void>;
+  hibernate(command: Command): Promise<void>;
   fork(command: Command & { children: string[] }): Promise<void>;
   snapshot(command: Command & { snapshot: string }): Promise<void>;
   deleteSnapshot(snapshot: string): Promise<void>;

@@ -10,7 +10,7 @@ import { storageProblems } from "./storage.ts";
 /** What the failure of a run says, to run it again: `WRENN_MODEL_SEED=… WRENN_MODEL_PATH=…`. */
 const { WRENN_MODEL_SEED: seed, WRENN_MODEL_PATH: path, WRENN_MODEL_RUNS: runs } = process.env;
 
-const numRuns = Number(runs ?? 60);
+const numRuns = Number(runs ?? 40);
 const stack = new AsyncDisposableStack();
 let agent: AgentUnderTest;
 

@@ -1,13 +1,15 @@
 import type { CapsuleState } from "@wrenn/contracts";
 import type { Fault } from "../calls.ts";
-import type { Expected, ExpectedCapsule } from "../expected.ts";
+import { bootContents, type Expected, type ExpectedCapsule } from "../expected.ts";
 import type { HostUnderTest } from "../host-under-test.ts";
 import { Compared, chosen, faultText, find, mustBeDone, mustBeRefused } from "./compared.ts";
 
 /** Which state an operation leads to, from each state that it takes. */
 const operations = {
   pause: { running: "paused", paused: "paused" },
-  resume: { paused: "running", running: "running" },
+  resume: { paused: "running", hibernated: "running", running: "running" },
+  resumeFromDisk: { paused: "running", hibernated: "running", error: "running", running: "running" },
+  hibernate: { paused: "hibernated", hibernated: "hibernated" },
 } as const satisfies Record<string, Partial<Record<CapsuleState, CapsuleState>>>;
 
 export type OperationName = keyof typeof operations;
@@ -18,6 +20,8 @@ export const operationNames = Object.keys(operations) as OperationName[];
 export const manners = ["once", "twice", "again", "late"] as const;
 
 export type Manner = (typeof manners)[number];
+
+const { memory } = bootContents;
 
 /** An operation on one capsule in whatever state. */
 export class Operate extends Compared {
@@ -47,7 +51,7 @@ export class Operate extends Compared {
   }
 
   async #lead(
-    { id, state: from, generation: before }: ExpectedCapsule,
+    { id, state: from, generation: before, contents }: ExpectedCapsule,
     to: CapsuleState,
     expected: Expected,
     host: HostUnderTest,
@@ -64,7 +68,9 @@ export class Operate extends Compared {
     mustBeDone(outcome, state === to && generation === command.generation);
     if (![from, to].includes(state)) throw new Error(`${id} was ${from} and is ${state}, not ${to}`);
     if (![before, before + 1].includes(generation)) throw new Error(`${id} is at ${generation}`);
-    expected.change(id, { state, generation });
+    // A kernel that was started anew has nothing in its memory.
+    const isNew = this.#name === "resumeFromDisk" && from !== "running" && state === "running";
+    expected.change(id, { state, generation, ...(isNew && { contents: { ...contents, memory } }) });
     if (this.#manner === "again" && outcome.kind === "done") {
       mustBeDone(await host.agent.command(this.#name, command), true);
     }
