@@ -68,9 +68,10 @@ export class PooledMachine implements Waiting {
     parts: PooledMachineParts,
     signal: AbortSignal,
   ): Promise<PooledMachine> {
+    // What it stands on is let go of last.
+    await using holds = new AsyncDisposableStack();
     await using owned = new AsyncDisposableStack();
     owned.defer(async () => reservation[Symbol.dispose]());
-    await using holds = new AsyncDisposableStack();
     const { spec, runDir } = await prepare(source, parts, owned, holds, signal);
     const machine = owned.use(await parts.vmm.restore(spec, signal));
     const known = { token: randomBytes(32).toString("hex"), restoreEpoch: source.restoreEpoch + 1 };
