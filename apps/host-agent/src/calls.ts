@@ -4,7 +4,15 @@ import type { Logger } from "@wrenn/daemon";
 import type { AgentMetrics } from "./metrics/metrics.ts";
 
 /** Calls that are operations on a capsule, and what metrics call them. */
-const operations: Readonly<Record<string, string>> = { CreateCapsule: "create", DestroyCapsule: "destroy" };
+const operations: Readonly<Record<string, string>> = {
+  CreateCapsule: "create",
+  DestroyCapsule: "destroy",
+  PauseCapsule: "pause",
+  ResumeCapsule: "resume",
+  HibernateCapsule: "hibernate",
+  SnapshotCapsule: "snapshot",
+  ForkCapsule: "fork",
+};
 
 /**
  * One line and one observation for each call, and the one place where errors become Connect's: what is not in the
