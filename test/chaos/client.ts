@@ -15,6 +15,8 @@ export interface Request {
   readonly success: number;
   /** Whether it has to succeed as long as nobody else does anything to the capsule; asked when it has been answered. */
   readonly legal: boolean | (() => boolean);
+  /** Asked twice with the same key, it is done once. */
+  readonly key?: string;
 }
 
 export interface Outcome {
@@ -43,7 +45,8 @@ export class Client {
     const begun = performance.now();
     const underWay = capsule?.begin() ?? { contended: false };
     this.model.note(`${name} ${method} ${path} ${body instanceof FormData ? "(file)" : show(body)}`);
-    const answer = await answerOf((signal) => this.#api().call(method, path, body, {}, signal));
+    const headers: Record<string, string> = request.key ? { "idempotency-key": request.key } : {};
+    const answer = await answerOf((signal) => this.#api().call(method, path, body, headers, signal));
     capsule?.end(underWay);
     const legal = typeof request.legal === "function" ? request.legal() : request.legal;
     const { verdict, problem } = judge(answer, {

@@ -39,7 +39,7 @@ export function uploadOf(token: string): { path: string; content: Uint8Array<Arr
 
 /** Prints everything that is checked. A counter that is just being written is read again. */
 export const inspectScript = `section() { echo "== $1"; }
-section damaged; cd ${diskDir} 2>/dev/null && sha256sum -c --quiet sums 2>&1
+section damaged; cd ${diskDir} 2>/dev/null && [ -e sums ] && sha256sum -c --quiet sums 2>&1
 section disk; cat ${diskDir}/sums 2>/dev/null
 section uploads; cd ${diskDir}/uploads 2>/dev/null && sha256sum -- * 2>/dev/null
 section memory; cat ${memoryDir}-kept/sums 2>/dev/null

@@ -1,4 +1,5 @@
 import type { CapsuleModel, Copy } from "./capsule-model.ts";
+import type { Request } from "./client.ts";
 
 /** A snapshot that capsules are created from. */
 export interface SnapshotModel {
@@ -12,6 +13,8 @@ export interface SnapshotModel {
 export interface Unanswered {
   readonly count: number;
   readonly copy: Copy | undefined;
+  /** Asked again as it was, with its key, it has to lead to what was made, or else to make it. */
+  readonly request: Request;
 }
 
 /** What all clients together know. */

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Capsule } from "@wrenn/contracts/rest";
 import type { Deployment } from "../support/deployment.ts";
 import type { CapsuleModel } from "./capsule-model.ts";
 import type { Client } from "./client.ts";
@@ -7,7 +8,7 @@ import { compareListed } from "./invariants/capsules.ts";
 import { checkIdentities, inspectGuest } from "./invariants/guest.ts";
 import { strayOnHost } from "./invariants/host.ts";
 import type { Killer } from "./kills.ts";
-import { startCounting } from "./operations/make.ts";
+import { askAgain, startCounting } from "./operations/make.ts";
 import { perform } from "./perform.ts";
 import { pausesSoon, usualRules } from "./rules.ts";
 import type { PlannedKill, PlannedOperation, Round } from "./schedule.ts";
@@ -76,13 +77,16 @@ async function runKills(killer: Killer, kills: readonly PlannedKill[], begun: Be
 async function check(chaos: Chaos, last: boolean): Promise<void> {
   const { client, deployment, disturbances } = chaos;
   const { model } = client;
-  const { capsules, unsettled } = await settled(
-    deployment,
-    model.live().map(({ id }) => id),
-  );
-  for (const one of unsettled) model.violated(`not settled: ${one}`);
-  if (unsettled.length > 0) return;
+  if (!(await settle(chaos))) return;
   disturbances.over();
+  for (const unanswered of model.unanswered.values()) {
+    // Some clients ask again, others never do.
+    if (unanswered.request.name.endsWith("1") || unanswered.request.name.endsWith("4")) {
+      await askAgain(client, unanswered);
+    }
+  }
+  const capsules = await settle(chaos);
+  if (!capsules) return;
   for (const { id } of compareListed(client, capsules))
     await deployment.api.call("DELETE", `/v1/capsules/${id}`);
   for (const [index, capsule] of model.live().entries()) {
@@ -92,6 +96,14 @@ async function check(chaos: Chaos, last: boolean): Promise<void> {
   }
   checkIdentities(model);
   for (const one of await strayOnHost(deployment, model)) model.violated(one);
+}
+
+/** The capsules as they are listed when nothing is under way any more; a violation when that does not come. */
+async function settle({ client: { model }, deployment }: Chaos): Promise<Capsule[] | undefined> {
+  const known = model.live().map(({ id }) => id);
+  const { capsules, unsettled } = await settled(deployment, known);
+  for (const one of unsettled) model.violated(`not settled: ${one}`);
+  return unsettled.length > 0 ? undefined : capsules;
 }
 
 /** Without a rule that pauses it soon, a capsule stays where it is while it is looked at. */

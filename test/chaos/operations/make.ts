@@ -1,8 +1,8 @@
 import type { Capsule } from "@wrenn/contracts/rest";
 import { CapsuleModel, Copy } from "../capsule-model.ts";
-import type { Client } from "../client.ts";
+import type { Client, Request } from "../client.ts";
 import { startCounter } from "../guest-side.ts";
-import type { SnapshotModel } from "../model.ts";
+import type { SnapshotModel, Unanswered } from "../model.ts";
 import { type Rules, usualRules } from "../rules.ts";
 import type { PlannedOperation } from "../schedule.ts";
 
@@ -16,13 +16,12 @@ export async function create(client: Client, { name, variant }: PlannedOperation
   const rules = { ...usualRules, auto_resume: variant < 0.4 };
   const body = { memory_mb: capsuleMemoryMib, auto_resume: rules.auto_resume, metadata: { chaos: name } };
   client.model.coming += 1;
-  const request = { name, method: "POST", path: "/v1/capsules", body, success: 201, legal: true };
+  const path = "/v1/capsules";
+  const request: Request = { name, method: "POST", path, body, success: 201, legal: true, key: name };
   const { verdict, answer } = await client.ask(request);
   client.model.coming -= 1;
-  if (verdict !== "done") {
-    client.model.unanswered.set(name, { count: 1, copy: undefined });
-    return;
-  }
+  if (verdict === "unknown") client.model.unanswered.set(name, { count: 1, copy: undefined, request });
+  if (verdict !== "done") return;
   const capsule = addCapsule(client, answer.body as Capsule, name);
   await startCounting(client, name, capsule);
 }
@@ -48,11 +47,12 @@ export async function createFrom(
   client.model.coming += 1;
   // Somebody may delete it meanwhile.
   const legal = () => snapshot.presence === "there";
-  const request = { name, method: "POST", path: "/v1/capsules", body, success: 201, legal };
+  const path = "/v1/capsules";
+  const request: Request = { name, method: "POST", path, body, success: 201, legal, key: name };
   const { verdict, answer } = await client.ask(request);
   client.model.coming -= 1;
   if (verdict === "done") addCapsule(client, answer.body as Capsule, name, copy);
-  else client.model.unanswered.set(name, { count: 1, copy });
+  if (verdict === "unknown") client.model.unanswered.set(name, { count: 1, copy, request });
 }
 
 /** Copies of a capsule, all or none. */
@@ -68,20 +68,27 @@ export async function fork(
   const path = `/v1/capsules/${source.id}/fork`;
   const body = { count, metadata: { chaos: name } };
   const legal = source.surely("running") || source.surely("paused");
-  const { verdict, answer } = await client.ask(
-    { name, method: "POST", path, body, success: 201, legal },
-    source,
-  );
+  const request: Request = { name, method: "POST", path, body, success: 201, legal, key: name };
+  const { verdict, answer } = await client.ask(request, source);
   client.model.coming -= count;
-  if (verdict !== "done") {
-    client.model.unanswered.set(name, { count, copy });
-    return;
-  }
+  if (verdict === "unknown") client.model.unanswered.set(name, { count, copy, request });
+  if (verdict !== "done") return;
   copy.taken();
   const copies = answer.body as Capsule[];
   if (copies.length !== count)
     client.model.violated(`${name}: asked for ${count} copies, got ${copies.length}`);
   for (const child of copies) addCapsule(client, child, name, copy);
+}
+
+/** Asks once more, with its key, for what was not answered. Nothing is made twice. */
+export async function askAgain(client: Client, { request, copy }: Unanswered): Promise<void> {
+  const { model } = client;
+  const { verdict, answer } = await client.ask({ ...request, legal: false });
+  if (verdict !== "done") return;
+  model.unanswered.delete(request.name);
+  copy?.taken();
+  const made = answer.body as Capsule | Capsule[];
+  for (const capsule of Array.isArray(made) ? made : [made]) addCapsule(client, capsule, request.name, copy);
 }
 
 /** A capsule that clients learn of. */

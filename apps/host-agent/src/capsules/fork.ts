@@ -66,21 +66,13 @@ export async function forkCapsule(
   parts.logger.info({ snapshot, copies: children.length }, "capsule forked");
 }
 
-/**
- * Room for all of the copies. Disposing of it gives back what was not given away.
- *
- * @throws {WrennError} `host_full`; the command is noted all the same.
- */
+/** Room for all of the copies. Disposing of it gives back what was not given away. */
 async function takeRooms(
-  capsule: Capsule,
-  request: ForkRequest,
+  { size }: Capsule,
+  { children }: ForkRequest,
   { admission }: HostParts,
 ): Promise<Disposable & { give(): Disposable }> {
-  const sizes = request.children.map(() => capsule.size);
-  const rooms = await admission.admit(sizes).catch((error: unknown) => {
-    noteCommand(capsule, request);
-    throw error;
-  });
+  const rooms = await admission.admit(children.map(() => size));
   const give = () => {
     const room = rooms.pop();
     if (!room) throw new RangeError("there is room for each copy once");
