@@ -76,12 +76,14 @@ const suites: readonly Suite[] = [
   { name: "machines", budgetMinutes: 5, run: vitest("machines") },
   { name: "guest-agent", budgetMinutes: 10, run: vitest("guest-agent") },
   { name: "platform", budgetMinutes: 8, run: vitest("platform") },
+  { name: "integrity", budgetMinutes: 5, run: vitest("integrity") },
   { name: "faults", budgetMinutes: 5, run: vitest("faults") },
   { name: "chaos", budgetMinutes: 4, run: vitest("chaos") },
 ];
 
 const longSuites: readonly Suite[] = [
   { name: "guest-agent-long", budgetMinutes: 20, run: vitest("guest-agent-long") },
+  { name: "integrity-long", budgetMinutes: 20, run: vitest("integrity-long") },
 ];
 
 const only = process.argv.slice(2).filter((name) => name !== "--long");

@@ -85,3 +85,20 @@ test("a supervisor that is killed takes its daemons with it, and the next one se
   await second.disposeAsync();
   expect((await leftoversOf(wrennDir)).filter((name) => !name.startsWith("layers/"))).toEqual([]);
 });
+
+test("Ctrl-C pauses what runs, and the next start has it again, with what it had in memory", async () => {
+  await using stack = new AsyncDisposableStack();
+  const wrennDir = await makeWrennDir(stack);
+  const first = new AsyncDisposableStack();
+  const before = new Api(await startPlatformOn(wrennDir, first));
+  const { id } = await before.capsule(new AsyncDisposableStack());
+  await before.shell(id, "echo kept >/dev/shm/memory");
+  await first.disposeAsync();
+  expect((await leftoversOf(wrennDir)).filter((name) => !name.startsWith("layers/"))).toEqual([]);
+
+  const api = new Api(await startPlatformOn(wrennDir, stack));
+  const capsule = await (await api.call("GET", `/v1/capsules/${id}`)).json();
+  expect(capsule).toMatchObject({ state: "paused", reason: "host_drained" });
+  expect((await api.call("POST", `/v1/capsules/${id}/resume`)).status).toBe(200);
+  expect((await api.shell(id, "cat /dev/shm/memory")).stdout).toBe("kept\n");
+});

@@ -24,8 +24,8 @@ test("a capsule that nobody uses is paused; what needs it resumes it where it wa
 
 test("a capsule in use is not idle: a command that runs for longer than the timeout is finished", async () => {
   await using stack = new AsyncDisposableStack();
-  const { id } = await api.capsule(stack, { timeout_sec: 1 });
-  expect((await api.shell(id, "sleep 3; echo done")).stdout).toBe("done\n");
+  const { id } = await api.capsule(stack, { timeout_sec: 2, auto_resume: true });
+  expect((await api.shell(id, "sleep 5; echo done")).stdout).toBe("done\n");
 });
 
 test("a capsule is destroyed when its time is over and its rules say so", async () => {

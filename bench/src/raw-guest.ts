@@ -1,5 +1,20 @@
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { Agent, type IncomingMessage, type OutgoingHttpHeaders, request } from "node:http";
+
+/** What makes a clone a computer of its own, beside its token. */
+export type Identity = Readonly<Record<string, string | number>>;
+
+/** Made as the agent makes it. */
+export function newComputer(): Identity {
+  return {
+    kind: "clone",
+    restoreEpoch: 2,
+    hostname: "raw",
+    machineId: randomBytes(16).toString("hex"),
+    randomSeed: randomBytes(64).toString("base64"),
+  };
+}
 
 /** The guest agent of a raw machine, spoken to as any HTTP client could. */
 export class RawGuest implements Disposable {
@@ -13,14 +28,15 @@ export class RawGuest implements Disposable {
   }
 
   /** Tells the guest who it is: from here on this client's token opens it. */
-  async init(bootToken: string): Promise<void> {
+  async init(bootToken: string, identity: Identity = {}): Promise<void> {
+    const time = identity.kind === undefined ? {} : { timestamp: new Date().toISOString() };
     const headers = { "x-access-token": bootToken, "content-type": "application/json" };
     await this.#expect(
       204,
       "POST",
       "/init",
       headers,
-      Buffer.from(JSON.stringify({ accessToken: this.#token })),
+      Buffer.from(JSON.stringify({ accessToken: this.#token, ...identity, ...time })),
     );
     await this.#expect(204, "GET", "/health", {});
   }

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Duplex } from "node:stream";
-import { RawGuest } from "./raw-guest.ts";
+import { type Identity, RawGuest } from "./raw-guest.ts";
 import type { RawNetwork } from "./raw-network.ts";
 import type { RawSnapshot } from "./raw-snapshot.ts";
 
@@ -18,7 +18,11 @@ export interface RawMachine extends AsyncDisposable {
 }
 
 /** Restores the snapshot that creates restore. */
-export async function startRawMachine(snapshot: RawSnapshot, network: RawNetwork): Promise<RawMachine> {
+export async function startRawMachine(
+  snapshot: RawSnapshot,
+  network: RawNetwork,
+  identity: Identity = {},
+): Promise<RawMachine> {
   await using stack = new AsyncDisposableStack();
   const dir = mkdtempSync(join(tmpdir(), "wrenn-raw-"));
   stack.defer(() => rmSync(dir, { recursive: true }));
@@ -38,15 +42,19 @@ export async function startRawMachine(snapshot: RawSnapshot, network: RawNetwork
   stack.defer(() => end(child));
   await loadAndRun(child);
   const guest = stack.use(new RawGuest(network.guestUrl, "0".repeat(64)));
-  await guest.init(snapshot.bootToken);
+  await guest.init(snapshot.bootToken, identity);
   const startMs = performance.now() - started;
   const owned = stack.move();
   return { pid: child.pid ?? 0, startMs, guest, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /** Restores and throws away. @returns {@link RawMachine.startMs}. */
-export async function rawRestore(snapshot: RawSnapshot, network: RawNetwork): Promise<number> {
-  await using machine = await startRawMachine(snapshot, network);
+export async function rawRestore(
+  snapshot: RawSnapshot,
+  network: RawNetwork,
+  identity: Identity = {},
+): Promise<number> {
+  await using machine = await startRawMachine(snapshot, network, identity);
   return machine.startMs;
 }
 

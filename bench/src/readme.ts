@@ -9,6 +9,11 @@ const table = /(<!-- figures -->\n)[\s\S]*?(<!-- \/figures -->)/;
 const rows: readonly [text: string, suite: string, metric: string, unit: string][] = [
   ["create: request to a guest that has its identity and answers", "create", "create_ms_p50", "ms"],
   ["the same, beside a bare restore of the snapshot", "create", "create_vs_raw", "×"],
+  ["the same, when a machine of the pool waits for it", "create", "create_pooled_ms_p50", "ms"],
+  ["pause of a capsule with 64 MiB changed", "pause", "pause_ms_p50", "ms"],
+  ["resume at once after it", "pause", "resume_ms_p50", "ms"],
+  ["the same, beside a bare restore of a snapshot", "pause", "resume_vs_raw", "×"],
+  ["how long a fork stops its source, with 64 MiB changed", "fork", "fork_source_stop_ms_p50", "ms"],
   ["a command in a running capsule, through the API", "exec", "exec_ms_p50", "ms"],
   ["the same, beside a call straight to the guest agent", "exec", "exec_vs_direct", "×"],
   ["a stream out of a capsule, to a client", "exec", "stream_mb_s", "MB/s"],

@@ -89,7 +89,7 @@ describe("hazards of cloning", () => {
   test("duplicated network identity: clones that run at once are each reached at an address of their own", async () => {
     await using stack = new AsyncDisposableStack();
     const source = await newGuest(stack);
-    await startInBackground(source, "socat TCP-LISTEN:8000,fork,reuseaddr SYSTEM:hostname");
+    await startInBackground(source, "socat TCP-LISTEN:8000,fork,reuseaddr,backlog=64 SYSTEM:hostname");
     await untilListening(source, 8000);
     const guests = [source, ...(await forks(stack, source, 2))];
     const addresses = await Promise.all(guests.map(({ id }) => addressOf(wrennDir, id)));

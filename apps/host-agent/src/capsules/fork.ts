@@ -66,13 +66,21 @@ export async function forkCapsule(
   parts.logger.info({ snapshot, copies: children.length }, "capsule forked");
 }
 
-/** Room for all of the copies. Disposing of it gives back what was not given away. */
+/**
+ * Room for all of the copies. Disposing of it gives back what was not given away.
+ *
+ * @throws {WrennError} `host_full`; the command is noted all the same.
+ */
 async function takeRooms(
-  { size }: Capsule,
-  { children }: ForkRequest,
+  capsule: Capsule,
+  request: ForkRequest,
   { admission }: HostParts,
 ): Promise<Disposable & { give(): Disposable }> {
-  const rooms = await admission.admit(children.map(() => size));
+  const sizes = request.children.map(() => capsule.size);
+  const rooms = await admission.admit(sizes).catch((error: unknown) => {
+    noteCommand(capsule, request);
+    throw error;
+  });
   const give = () => {
     const room = rooms.pop();
     if (!room) throw new RangeError("there is room for each copy once");

@@ -154,9 +154,9 @@ describe("the host's room", () => {
     const fork = (count: number) => {
       return host.capsules.fork({ ...host.command(capsule), children: Array.from({ length: count }, child) });
     };
-    const { revision } = capsule;
     await expect(fork(3)).rejects.toMatchObject({ code: "host_full" });
-    expect(capsule).toMatchObject({ state: "running", revision });
+    expect(capsule).toMatchObject({ state: "running", generation: 2 });
+    expect(capsule.machine?.ownLayers).toHaveLength(1);
     expect(host.parts.admission.machines).toBe(1);
     expect(await fork(2)).toHaveLength(2);
     expect(host.parts.admission.machines).toBe(3);
