@@ -105,9 +105,10 @@ export class CapsuleService implements AsyncDisposable {
   /** Replaces what a capsule may do in time, whatever is being done with it. */
   async changeTimeRules(id: string, timeRules: TimeRules): Promise<Capsule> {
     const capsule = this.get(id);
-    if (isDeepStrictEqual(timeRules, capsule.time.rules)) return capsule;
+    if (isDeepStrictEqual(timeRules, capsule.time.rules) || capsule.operations.isEnding) return capsule;
     capsule.move({ step: "time_rules", timeRules });
-    await capsule.sync();
+    // One that runs does not survive a power cut, and neither do its rules.
+    if (!capsule.machine) await capsule.sync();
     return capsule;
   }
 

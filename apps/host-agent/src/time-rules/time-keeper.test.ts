@@ -210,4 +210,7 @@ test("one that is disposed of has no timer", async () => {
   keeper.start();
   keeper[Symbol.dispose]();
   expect(timers.count).toBe(0);
+  keeper.start();
+  keeper.rules = { ...noTimeRules, maxRunSec: 1 };
+  expect(timers.count).toBe(0);
 });

@@ -31,6 +31,7 @@ export class TimeKeeper implements Disposable {
   #timer: Disposable | undefined;
   #acting = false;
   #failures = 0;
+  #ended = false;
 
   constructor({ rules, ranMs, timers, act }: TimeKeeperOptions) {
     this.#rules = rules;
@@ -96,14 +97,16 @@ export class TimeKeeper implements Disposable {
     return this.#activity.use();
   }
 
+  /** Nothing is enforced any more, whatever becomes of the capsule. */
   [Symbol.dispose](): void {
+    this.#ended = true;
     this.stop();
   }
 
   /** Sets the timer to the earliest moment at which time may be over, or to the next attempt to act on that. */
   #arm(): void {
     this.#disarm();
-    if (this.#acting) return;
+    if (this.#acting || this.#ended) return;
     const waitMs = this.#waitMs();
     if (waitMs !== undefined) this.#timer = this.#timers.after(waitMs, () => void this.#check());
   }
