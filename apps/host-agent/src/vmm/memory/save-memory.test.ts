@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runCommand } from "@wrenn/daemon";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { mergeMemory } from "./merge.ts";
 import { hasImage } from "./merged-image.ts";
@@ -52,6 +53,19 @@ test("a save without a base, or whose base cannot be copied, is its diff alone",
     await saveMemory(into, { ...save, basePath }, signal);
     expect(await readdir(into)).toEqual(["memory-diff"]);
     await rm(paths().diffPath);
+  }
+});
+
+test.runIf(process.getuid?.() === 0)("an image never takes the room that the diff needs", async () => {
+  const small = join(dir, "small");
+  await mkdir(small);
+  // Room for the diff of 5 MiB, and for the image of 12 MiB too, but for little else.
+  await runCommand("mount", ["-t", "tmpfs", "-o", "size=40m", "small", small]);
+  try {
+    await saveMemory(small, save, signal);
+    expect(await readdir(small)).toEqual(["memory-diff"]);
+  } finally {
+    await runCommand("umount", [small]);
   }
 });
 

@@ -1,5 +1,6 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { checkDiskSpace } from "../../disk-space.ts";
 import { savedParts } from "../frozen.ts";
 import { applyPages } from "./apply-pages.ts";
 import { allocatedBytes, copyBase } from "./base-copy.ts";
@@ -7,8 +8,13 @@ import { type DiffHeader, encodeHeader } from "./diff-format.ts";
 import { partialPath, placeImage, removeImage } from "./merged-image.ts";
 import { type Pages, writeDiff } from "./write-diff.ts";
 
+const mebibyte = 1024 * 1024;
+
 /** Largest base that is copied at once. The copy of a larger one would take longer than what it hides behind. */
-const maxAheadBytes = 512 * 1024 * 1024;
+const maxAheadBytes = 512 * mebibyte;
+
+/** Room that an image leaves beside itself and the diff. */
+const reserveBytes = 64 * mebibyte;
 
 export interface MemorySave {
   readonly header: DiffHeader;
@@ -32,7 +38,7 @@ export async function saveMemory(dir: string, save: MemorySave, signal: AbortSig
   const partial = partialPath(paths);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => removeImage(paths));
-  const copied = copyAhead(save.basePath, partial, signal);
+  const copied = copyAhead(save, partial, signal);
   // Before the partial file is removed: it is being written.
   undo.defer(async () => void (await copied));
   const makeImage = async (diff: FileHandle) => {
@@ -49,10 +55,18 @@ export async function saveMemory(dir: string, save: MemorySave, signal: AbortSig
 }
 
 /** Begins while the diff is written. @returns whether there is a copy. */
-async function copyAhead(from: string | undefined, to: string, signal: AbortSignal): Promise<boolean> {
+async function copyAhead(
+  { header, basePath }: MemorySave,
+  to: string,
+  signal: AbortSignal,
+): Promise<boolean> {
   try {
-    if (from === undefined || (await allocatedBytes(from)) > maxAheadBytes) return false;
-    await copyBase(from, to, signal);
+    if (basePath === undefined) return false;
+    const bytes = await allocatedBytes(basePath);
+    if (bytes > maxAheadBytes) return false;
+    // What the image takes must not be what the diff lacks.
+    await checkDiskSpace(dirname(to), Math.ceil((bytes + 2 * header.runs.bytes + reserveBytes) / mebibyte));
+    await copyBase(basePath, to, signal);
     return true;
   } catch {
     return false;
