@@ -1,4 +1,4 @@
-import { WrennError } from "@wrenn/contracts";
+import { newId, WrennError } from "@wrenn/contracts";
 import { makeLogger } from "@wrenn/daemon";
 import { Journal, type JournalObserver } from "../../journal/journal.ts";
 import { layoutOf, makeDirectories } from "../../layout.ts";
@@ -17,7 +17,6 @@ import type { Answer, Call, Calls, Fault, Seen } from "./calls.ts";
  */
 let capsules: CapsuleService | undefined;
 let life = new AsyncDisposableStack();
-const operation = "op";
 let fault: Fault | undefined;
 
 /** Ends this process at the step that the command under way names, counted from its first. */
@@ -58,6 +57,9 @@ function see(): Seen[] {
     });
 }
 
+/** A name that no other command has: what an operation has left is told by it. */
+const newOperation = () => newId("operation");
+
 const calls: Calls = {
   open,
   async close() {
@@ -72,29 +74,30 @@ const calls: Calls = {
   },
   async create(command) {
     const size = { vcpus: 1, memoryMib: 256 };
-    await service().create({ ...command, size, operation, template: "minimal" });
+    await service().create({ ...command, size, operation: newOperation(), template: "minimal" });
   },
   async destroy({ id, generation }) {
-    await service().destroy({ id, operation, generation });
+    await service().destroy({ id, operation: newOperation(), generation });
   },
   async pause({ id, generation }) {
-    await service().pause({ id, operation, generation });
+    await service().pause({ id, operation: newOperation(), generation });
   },
   async resume({ id, generation }) {
-    await service().resume({ id, operation, generation, fromDisk: false });
+    await service().resume({ id, operation: newOperation(), generation, fromDisk: false });
   },
   async resumeFromDisk({ id, generation }) {
-    await service().resume({ id, operation, generation, fromDisk: true });
+    await service().resume({ id, operation: newOperation(), generation, fromDisk: true });
   },
   async hibernate({ id, generation }) {
-    await service().hibernate({ id, operation, generation });
+    await service().hibernate({ id, operation: newOperation(), generation });
   },
   async fork({ children, ...command }) {
+    const operation = newOperation();
     const asked = children.map((id) => ({ id, operation, generation: 1 }));
     await service().fork({ ...command, operation, children: asked });
   },
   async snapshot(command) {
-    await service().snapshot({ ...command, operation });
+    await service().snapshot({ ...command, operation: newOperation() });
   },
   async deleteSnapshot(snapshot) {
     await service().deleteSnapshot(snapshot);
