@@ -12,11 +12,12 @@ import { savedParts } from "../vmm/frozen.ts";
 import type { DiskLayer, Vmm } from "../vmm/vmm.ts";
 import { checkCompatible } from "./compatibility.ts";
 import { type ChainLimits, chainLimits, DiskFlattening } from "./disk-flattening.ts";
-import { exists, syncFile, takenBytes, writeNewSynced } from "./files.ts";
+import { exists, syncFile, writeNewSynced } from "./files.ts";
 import { type SnapshotKind, type SnapshotManifest, writeSnapshotManifest } from "./manifest.ts";
 import { MemoryImages, type SnapshotMemory } from "./memory-images.ts";
 import { newManifest } from "./new-manifest.ts";
 import { checkLayers, openSource } from "./open-source.ts";
+import { ownBytes } from "./own-bytes.ts";
 import { ownerOf } from "./owner.ts";
 import { partialMark, removedMark, snapshotParts } from "./parts.ts";
 import type { RestoreSource } from "./restore-source.ts";
@@ -64,7 +65,7 @@ export class SnapshotStore implements AsyncDisposable {
   readonly #options: SnapshotStoreOptions;
   readonly #stored = new Map<string, StoredSnapshot>();
   readonly #holders = new Holders();
-  readonly #removing = new Set<Promise<void>>();
+  readonly #removing = new Map<string, Promise<void>>();
   readonly #images: MemoryImages;
   readonly #flattening: DiskFlattening;
   readonly #ending = new AbortController();
@@ -135,12 +136,7 @@ export class SnapshotStore implements AsyncDisposable {
   async sizeBytes(id: string): Promise<number> {
     const stored = this.#stored.get(id);
     if (!stored) return 0;
-    const files = [savedParts.memory, savedParts.memoryDiff, savedParts.deviceState];
-    const own = (stored.manifest?.diskLayers ?? []).filter(
-      ({ path }) => [...this.#options.layers.holders(path)].join() === ownerOf(id),
-    );
-    const paths = [...files.map((name) => join(stored.dir, name)), ...own.map(({ path }) => path)];
-    return (await Promise.all(paths.map(takenBytes))).reduce((sum, bytes) => sum + bytes, 0);
+    return await ownBytes(stored, this.#options.layers);
   }
 
   /** @throws {WrennError} `host_disk_full`, which says how much is missing. */
@@ -161,8 +157,15 @@ export class SnapshotStore implements AsyncDisposable {
     this.#stored.delete(id);
     const removed = this.#remove(stored)
       .catch((err: unknown) => this.#options.logger.error({ err, snapshot: id }, "a snapshot stays"))
-      .finally(() => this.#removing.delete(removed));
-    this.#removing.add(removed);
+      .finally(() => this.#removing.delete(id));
+    this.#removing.set(id, removed);
+  }
+
+  /** As {@link release}, for a snapshot that must not be one any more, also to the next life of the agent. */
+  async withdraw(id: string, holder: string): Promise<void> {
+    this.release(id, holder);
+    await this.#removing.get(id);
+    if (await exists(this.dirOf(id))) throw new WrennError("agent_error", `snapshot ${id} cannot be removed`);
   }
 
   /** Begins a snapshot. What a machine is saved to its directory, is one when it is committed. */
@@ -237,7 +240,7 @@ export class SnapshotStore implements AsyncDisposable {
     this.#ending.abort(new WrennError("shutting_down", "the agent is ending"));
     await Promise.all([this.#images[Symbol.asyncDispose](), this.#flattening[Symbol.asyncDispose]()]);
     // What goes lets go of others.
-    while (this.#removing.size > 0) await Promise.all(this.#removing);
+    while (this.#removing.size > 0) await Promise.all(this.#removing.values());
   }
 
   async #load(): Promise<void> {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newId } from "@wrenn/contracts";
@@ -110,9 +110,12 @@ export class SnapshotBench {
     await using draft = await this.store.begin(id);
     const memory = await this.save(draft.dir, source);
     const ownLayers = given.ownLayers ?? [await this.makeLayer()];
+    // An image that is on the disk takes the place of the diff; some tests want both.
+    const diffCopy = join(this.layout.root, `${id}.diff`);
+    await copyFile(join(draft.dir, savedParts.memoryDiff), diffCopy);
     const { deviceStateSha256 } = await writeDeviceState(draft.dir, Buffer.from("devices"));
     await draft.commit({ ...facts, source, ownLayers, deviceStateSha256, ...given });
-    return { id, memory, ownLayers };
+    return { id, memory, ownLayers, diffCopy };
   }
 
   /** Writes the diff of a random page. @returns the whole memory. */
@@ -183,6 +186,8 @@ export interface Committed {
   readonly id: string;
   readonly memory: Buffer;
   readonly ownLayers: readonly string[];
+  /** Path of a copy of its diff. */
+  readonly diffCopy: string;
 }
 
 const facts: Omit<SnapshotFacts, "source" | "ownLayers" | "deviceStateSha256"> = {
