@@ -80,6 +80,16 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: "faults-long",
+          include: ["test/faults/lifecycle-steps.test.ts"],
+          globalSetup: "test/images-setup.ts",
+          env: { WRENN_TEST_STEPS: "all" },
+          ...withMachines,
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: "faults",
           include: ["test/faults/*.test.ts"],
           globalSetup: "test/images-setup.ts",

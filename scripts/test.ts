@@ -84,6 +84,7 @@ const suites: readonly Suite[] = [
 const longSuites: readonly Suite[] = [
   { name: "guest-agent-long", budgetMinutes: 20, run: vitest("guest-agent-long") },
   { name: "integrity-long", budgetMinutes: 20, run: vitest("integrity-long") },
+  { name: "faults-long", budgetMinutes: 40, run: vitest("faults-long") },
 ];
 
 const only = process.argv.slice(2).filter((name) => name !== "--long");

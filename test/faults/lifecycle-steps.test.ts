@@ -5,7 +5,8 @@ import { heldOnHost, startIdle } from "../support/host-state.ts";
 
 /**
  * Points at which the agent is killed, before or after it notes a step. These are the ones next to where an operation is
- * decided, or where it holds most; with `WRENN_TEST_STEPS=all` it is every one that there is.
+ * decided, or where it holds most; with `WRENN_TEST_STEPS=all`, as the suite `faults-long` has it, it is every one that
+ * there is.
  */
 const points = {
   pause: {

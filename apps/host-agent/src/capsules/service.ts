@@ -263,13 +263,16 @@ export class CapsuleService implements AsyncDisposable {
   }
 
   async #drain(capsule: Capsule): Promise<void> {
-    const command = ownCommand(capsule);
+    const operation = newId("operation");
+    const { logger } = this.#partsOf(capsule, operation);
     try {
-      await this.#run(`pause ${command.operation}`, capsule, command, async (parts) => {
-        if (capsule.state === "running") await pauseCapsule(capsule, command, parts, { reason: drained });
+      await capsule.operations.run(`pause ${operation}`, async (signal) => {
+        if (capsule.state !== "running") return;
+        // Of the generation that it has by now: commands that came before this are done.
+        const command = { ...ownCommand(capsule), operation };
+        await pauseCapsule(capsule, command, this.#partsOf(capsule, operation, signal), { reason: drained });
       });
     } catch (err) {
-      const { logger } = this.#partsOf(capsule, command.operation);
       logger.error({ err }, "a capsule could not be paused; it runs on");
     }
   }
