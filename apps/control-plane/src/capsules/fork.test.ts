@@ -100,13 +100,14 @@ describe("a fork", () => {
   });
 
   test("one of whose copies is destroyed meanwhile makes the others", async () => {
-    onHost.delayMs = 50;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    onHost.gate = promise;
     const forking = fork({ count: 2 });
-    await expect.poll(states).toHaveLength(3);
+    await expect.poll(states).toEqual(["snapshotting", "starting", "starting"]);
     const doomed = (await list()).find((capsule) => capsule.state === "starting")?.id ?? "";
-    const destroying = cp.request("DELETE", `/v1/capsules/${doomed}`);
+    expect((await cp.request("DELETE", `/v1/capsules/${doomed}`)).statusCode).toBe(204);
+    resolve();
     const made = (await forking).json<Capsule[]>();
-    expect((await destroying).statusCode).toBe(204);
     expect(made.find((copy) => copy.id !== doomed)).toMatchObject({ state: "running" });
     expect(await shown(cp, doomed)).toMatchObject({ state: "stopped" });
   });

@@ -32,6 +32,8 @@ export class LifecycleHost {
   readonly done: string[] = [];
   /** Ms that a command takes. */
   delayMs = 0;
+  /** What every command waits for. */
+  gate: Promise<void> = Promise.resolve();
   /** What the next command of a kind fails with, before anything is done. */
   readonly refusals = new Map<string, ErrorCode>();
   /** How often it was asked what it has. */
@@ -166,6 +168,7 @@ export class LifecycleHost {
     const revision = kept.revision + 1n;
     const goal = to ?? kept.state;
     if (kept.state !== goal && !from.includes(kept.state)) throw refusal("invalid_state");
+    await this.gate;
     if (this.delayMs > 0) await sleep(this.delayMs);
     const now: Kept = { id: kept.id, state: goal, generation: request.generation, revision };
     if (!this.capsules.has(kept.id)) throw refusal("not_found");
