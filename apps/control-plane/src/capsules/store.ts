@@ -133,6 +133,11 @@ export class CapsuleStore {
       .executeTakeFirst();
   }
 
+  /** Whether what is being done to a capsule is this control plane's to do. */
+  isOurs({ operated_by: replica }: CapsuleRow): boolean {
+    return replica === this.#replica;
+  }
+
   /**
    * Takes over a capsule that is being made, if nobody else works on it.
    *

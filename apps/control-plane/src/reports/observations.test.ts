@@ -73,9 +73,22 @@ describe("a host that does something by itself", () => {
     expect(await shown(cp, id)).toMatchObject({ state: "running" });
   });
 
-  test("never moves a capsule that is being forked or snapshotted: whoever does that does", async () => {
+  test("moves a capsule whose fork or snapshot was cut off here, as soon as it has ended that", async () => {
     const id = await cp.runningCapsule();
     await store().move(await seen(id), "snapshotting", { generation: 2n });
+    await delta([{ id, state: "snapshotting", generation: 2, revision: 3 }]);
+    expect(await shown(cp, id)).toMatchObject({ state: "snapshotting" });
+    expect(await delta([{ id, state: "running", generation: 2, revision: 4 }])).toMatchObject({
+      full_wanted: false,
+    });
+    await cp.background[Symbol.asyncDispose]();
+    expect(await shown(cp, id)).toMatchObject({ state: "running" });
+  });
+
+  test("never moves one that another control plane forks or snapshots: whoever does that does", async () => {
+    const id = await cp.runningCapsule();
+    const replica = await cp.newReplica();
+    await replica.settling.store.move(await seen(id), "snapshotting", { generation: 2n });
     const answer = await delta([{ id, state: "running", generation: 2, revision: 3 }]);
     expect(await shown(cp, id)).toMatchObject({ state: "snapshotting" });
     // Whoever does it may have heard something older, so this has to be told again.

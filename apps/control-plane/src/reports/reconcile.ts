@@ -1,15 +1,16 @@
 import { isId, isTransitional, WrennError } from "@wrenn/contracts";
 import type { HostReportBody } from "@wrenn/contracts/rest";
-import type { CapsuleStore } from "../capsules/store.ts";
 import type { CapsuleRow } from "../database/schema.ts";
 import type { Host } from "../hosts/host.ts";
 import { askHost } from "./ask.ts";
 import { fromReport, type Observed } from "./observed.ts";
 import { destroyOrphan, type OrphanParts } from "./orphans.ts";
 import { correctRules } from "./rules.ts";
-import { isEnded, isGone, type SettleParts, settleAnswered, settleObserved } from "./settle.ts";
+import { isEnded, isGone, settleAnswered, settleObserved } from "./settle.ts";
+import { settleAbandonedRow } from "./settle-abandoned.ts";
+import type { SettlerParts } from "./settler.ts";
 
-export type ReconcileParts = SettleParts & OrphanParts & { store: CapsuleStore };
+export type ReconcileParts = SettlerParts & OrphanParts;
 
 /**
  * Makes rows and a host's report agree, both ways. Each row moves only if nothing was commanded since it was read, so
@@ -46,9 +47,7 @@ async function settleReported(
     } else if (row?.host_id === host.id) {
       correctRules(row, observed, host, parts);
     }
-    if (verdict !== "busy") continue;
-    if (parts.operations.has(observed.id)) settleLater(observed, parts);
-    else isSettled = false;
+    if (row && verdict === "busy") isSettled = settleBusy(row, observed, parts) && isSettled;
   }
   return isSettled;
 }
@@ -63,6 +62,18 @@ async function judge(
   if (!row || row.host_id === null) return isGone(observed) ? undefined : "orphan";
   if (row.host_id !== host.id && !isEnded(row)) return undefined;
   return settleObserved(row, observed, parts);
+}
+
+/** @returns false when another control plane works on the capsule, so that the host has to tell once more. */
+function settleBusy(row: CapsuleRow, observed: Observed, parts: ReconcileParts): boolean {
+  if (parts.operations.has(row.id)) {
+    settleLater(observed, parts);
+    return true;
+  }
+  if (!parts.store.isOurs(row) || observed.generation !== row.generation) return false;
+  // Ours was cut off, and the host has ended it, one way or the other.
+  parts.background.start("settle a command that was cut off", () => settleAbandonedRow(row, observed, parts));
+  return true;
 }
 
 /**
