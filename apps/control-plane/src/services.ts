@@ -56,7 +56,7 @@ export async function openServices(
   const hosts = stack.use(new Hosts(kysely, authority, background));
   const store = new CapsuleStore(kysely, replica.id);
   const snapshots = new SnapshotStore(kysely, replica.id);
-  const activity = stack.use(new Activity(store, logger));
+  const activity = stack.use(new Activity(kysely, logger));
   const operations = stack.use(new CapsuleOperations());
   const metrics = new Metrics(database);
   const settlingSnapshots = { snapshots, store, hosts, operations, logger };

@@ -1,5 +1,6 @@
 import type { Logger } from "@wrenn/daemon";
-import type { CapsuleStore } from "./store.ts";
+import { type Kysely, sql } from "kysely";
+import type { Schema } from "../database/schema.ts";
 
 const flushEveryMs = 3_000;
 
@@ -8,14 +9,14 @@ const flushEveryMs = 3_000;
  * capsule with every chunk.
  */
 export class Activity implements AsyncDisposable {
-  readonly #store: CapsuleStore;
+  readonly #db: Kysely<Schema>;
   readonly #logger: Logger;
   readonly #timer: NodeJS.Timeout;
   #times = new Map<string, Date>();
   #flushing: Promise<void> = Promise.resolve();
 
-  constructor(store: CapsuleStore, logger: Logger) {
-    this.#store = store;
+  constructor(db: Kysely<Schema>, logger: Logger) {
+    this.#db = db;
     this.#logger = logger;
     this.#timer = setInterval(() => void this.flush(), flushEveryMs).unref();
   }
@@ -40,10 +41,19 @@ export class Activity implements AsyncDisposable {
     const times = this.#times;
     this.#times = new Map();
     try {
-      await this.#store.noteActivity(times);
+      await noteActivity(this.#db, times);
     } catch (err) {
       this.#logger.warn({ err }, "activity could not be written");
       this.#times = new Map([...times, ...this.#times]);
     }
   }
+}
+
+/** Notes when capsules were last used; never moves the time back. */
+export async function noteActivity(db: Kysely<Schema>, times: ReadonlyMap<string, Date>): Promise<void> {
+  await sql`
+    update capsules set last_active_at = used.at
+    from unnest(${[...times.keys()]}::text[], ${[...times.values()]}::timestamptz[]) as used (id, at)
+    where capsules.id = used.id and (last_active_at is null or last_active_at < used.at)
+  `.execute(db);
 }

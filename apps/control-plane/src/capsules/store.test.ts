@@ -3,6 +3,7 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { insertHost } from "../hosts/store.ts";
 import { startTestPostgres, type TestDatabase, type TestPostgres } from "../testing/postgres.ts";
+import { noteActivity } from "./activity.ts";
 import { CapsuleStore } from "./store.ts";
 
 let postgres: TestPostgres;
@@ -109,14 +110,16 @@ test("the list is newest first, without stopped ones, and comes from its index",
 test("activity only moves forward, for many capsules at once", async () => {
   const [one, two] = [await insertIn("running"), await insertIn("running")];
   const [early, late] = [new Date("2030-01-01"), new Date("2030-01-02")];
-  await store.noteActivity(
+  await noteActivity(
+    database.kysely,
     new Map([
       [one.id, late],
       [two.id, early],
       ["cl-unknown", late],
     ]),
   );
-  await store.noteActivity(
+  await noteActivity(
+    database.kysely,
     new Map([
       [one.id, early],
       [two.id, late],

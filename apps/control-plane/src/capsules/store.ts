@@ -379,15 +379,6 @@ export class CapsuleStore {
       .execute();
   }
 
-  /** Notes when capsules were last used; never moves the time back. */
-  async noteActivity(times: ReadonlyMap<string, Date>): Promise<void> {
-    await sql`
-      update capsules set last_active_at = used.at
-      from unnest(${[...times.keys()]}::text[], ${[...times.values()]}::timestamptz[]) as used (id, at)
-      where capsules.id = used.id and (last_active_at is null or last_active_at < used.at)
-    `.execute(this.#db);
-  }
-
   #placed() {
     return this.#db
       .selectFrom("capsules")

@@ -65,6 +65,22 @@ test("a snapshot comes back from the archive as what it was, with one layer on i
   expect([...bench.layers.holders(restored)]).toEqual([`snapshot:${id}`]);
 });
 
+test("a snapshot that is fetched while it is being removed here is the one that was fetched", async () => {
+  const { id, memory } = await bench.commit(boot, {
+    ownLayers: [await bench.makeLayer(Buffer.from("disk"))],
+  });
+  await archive.put(id, signal);
+  // What takes long to remove.
+  const many = Array.from({ length: 10_000 }, (_, n) => join(bench.layout.snapshots, id, `part-${n}`));
+  await Promise.all(many.map((path) => writeFile(path, "")));
+  bench.store.release(id, holder);
+  await archive.fetch(id, holder, signal);
+  expect(await bench.snapshots()).toEqual([id]);
+  const { machine } = await bench.store.source(id, signal);
+  expect((await bench.memory(id)).equals(memory)).toBe(true);
+  expect(await bench.layerPaths()).toEqual(machine.diskLayers.slice(1).map(({ path }) => path));
+});
+
 test("a snapshot that is removed from the archive leaves nothing there, also when its put was interrupted", async () => {
   const { id } = await hibernated();
   await archive.remove(id);

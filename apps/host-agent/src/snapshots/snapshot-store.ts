@@ -172,6 +172,8 @@ export class SnapshotStore implements AsyncDisposable {
   async begin(id: string): Promise<SnapshotDraft> {
     if (!isId("snapshot", id)) throw new RangeError(`${JSON.stringify(id)} is not a snapshot id`);
     if (this.has(id)) throw new WrennError("conflict", `snapshot ${id} is there already`);
+    // One that is fetched anew has the name, and would have the layers, of the one that is going.
+    await this.#removing.get(id);
     const dir = `${this.dirOf(id)}${partialMark}${newId("disk")}`;
     await mkdir(dir, { mode: 0o700 });
     const commit = (draft: SnapshotDraft, facts: SnapshotFacts) => this.#commit(draft, facts);
