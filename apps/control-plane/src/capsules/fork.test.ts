@@ -3,28 +3,22 @@ import { newId } from "@wrenn/contracts";
 import type { ForkCapsuleRequest } from "@wrenn/contracts/host";
 import type { Capsule } from "@wrenn/contracts/rest";
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { settleAbandoned } from "../reports/settler.ts";
-import { shown, startTestControlPlane, type TestControlPlane } from "../testing/control-plane.ts";
+import { shown, type TestControlPlane } from "../testing/control-plane.ts";
 import { LifecycleHost } from "../testing/lifecycle-host.ts";
-import { startTestPostgres, type TestPostgres } from "../testing/postgres.ts";
+import { withControlPlane } from "../testing/with-control-plane.ts";
 import { CapsuleStore } from "./store.ts";
 
-let postgres: TestPostgres;
 let cp: TestControlPlane;
 let onHost: LifecycleHost;
 let id: string;
-beforeAll(async () => {
-  postgres = await startTestPostgres();
-});
-afterAll(() => postgres[Symbol.asyncDispose]());
-beforeEach(async () => {
-  cp = await startTestControlPlane(postgres);
+withControlPlane(async (started) => {
+  cp = started;
   onHost = new LifecycleHost();
   cp.agent.answers = onHost.answers;
   const settings = { timeout_sec: 60, on_timeout: "destroy", auto_resume: true, metadata: { of: "mine" } };
   id = (await cp.request("POST", "/v1/capsules", settings)).json<Capsule>().id;
-  return () => cp[Symbol.asyncDispose]();
 });
 
 const fork = (body?: object) => cp.request("POST", `/v1/capsules/${id}/fork`, body);

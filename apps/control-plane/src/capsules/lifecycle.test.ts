@@ -2,26 +2,20 @@ import { request as httpRequest } from "node:http";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Capsule, ErrorBody } from "@wrenn/contracts/rest";
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { settleAbandoned } from "../reports/settler.ts";
-import { shown, startTestControlPlane, type TestControlPlane } from "../testing/control-plane.ts";
+import { shown, type TestControlPlane } from "../testing/control-plane.ts";
 import { LifecycleHost } from "../testing/lifecycle-host.ts";
-import { startTestPostgres, type TestPostgres } from "../testing/postgres.ts";
+import { withControlPlane } from "../testing/with-control-plane.ts";
 
-let postgres: TestPostgres;
 let cp: TestControlPlane;
 let onHost: LifecycleHost;
 let id: string;
-beforeAll(async () => {
-  postgres = await startTestPostgres();
-});
-afterAll(() => postgres[Symbol.asyncDispose]());
-beforeEach(async () => {
-  cp = await startTestControlPlane(postgres);
+withControlPlane(async (started) => {
+  cp = started;
   onHost = new LifecycleHost();
   cp.agent.answers = onHost.answers;
   id = (await cp.request("POST", "/v1/capsules")).json<Capsule>().id;
-  return () => cp[Symbol.asyncDispose]();
 });
 
 const post = (path: string, body?: object) => cp.request("POST", `/v1/capsules/${id}/${path}`, body);

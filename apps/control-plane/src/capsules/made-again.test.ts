@@ -1,26 +1,20 @@
 import { newId, toConnectError, WrennError } from "@wrenn/contracts";
 import type { Capsule, ErrorBody, ExecResult } from "@wrenn/contracts/rest";
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { settleAbandoned } from "../reports/settler.ts";
-import { shown, startTestControlPlane, type TestControlPlane } from "../testing/control-plane.ts";
+import { shown, type TestControlPlane } from "../testing/control-plane.ts";
 import { LifecycleHost } from "../testing/lifecycle-host.ts";
-import { startTestPostgres, type TestPostgres } from "../testing/postgres.ts";
+import { withControlPlane } from "../testing/with-control-plane.ts";
 
-let postgres: TestPostgres;
 let cp: TestControlPlane;
 let onHost: LifecycleHost;
 let id: string;
-beforeAll(async () => {
-  postgres = await startTestPostgres();
-});
-afterAll(() => postgres[Symbol.asyncDispose]());
-beforeEach(async () => {
-  cp = await startTestControlPlane(postgres);
+withControlPlane(async (started) => {
+  cp = started;
   onHost = new LifecycleHost();
   cp.agent.answers = onHost.answers;
   id = (await cp.request("POST", "/v1/capsules")).json<Capsule>().id;
-  return () => cp[Symbol.asyncDispose]();
 });
 
 const post = (path: string, key: string, payload: object = {}) =>

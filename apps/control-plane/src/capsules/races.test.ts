@@ -1,33 +1,22 @@
 import { type CapsuleState, canBecome, isTransitional } from "@wrenn/contracts";
 import type { Capsule } from "@wrenn/contracts/rest";
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { settleAbandoned } from "../reports/settler.ts";
-import {
-  shown,
-  startTestControlPlane,
-  type TestControlPlane,
-  type TestReplica,
-} from "../testing/control-plane.ts";
+import { shown, type TestControlPlane, type TestReplica } from "../testing/control-plane.ts";
 import { LifecycleHost } from "../testing/lifecycle-host.ts";
-import { startTestPostgres, type TestPostgres } from "../testing/postgres.ts";
+import { withControlPlane } from "../testing/with-control-plane.ts";
 
-let postgres: TestPostgres;
 let cp: TestControlPlane;
 let other: TestReplica;
 let onHost: LifecycleHost;
 let id: string;
-beforeAll(async () => {
-  postgres = await startTestPostgres();
-});
-afterAll(() => postgres[Symbol.asyncDispose]());
-beforeEach(async () => {
-  cp = await startTestControlPlane(postgres);
+withControlPlane(async (started) => {
+  cp = started;
   other = await cp.newReplica();
   onHost = new LifecycleHost();
   cp.agent.answers = onHost.answers;
   id = (await cp.request("POST", "/v1/capsules")).json<Capsule>().id;
-  return () => cp[Symbol.asyncDispose]();
 });
 
 interface Step {

@@ -1,18 +1,13 @@
 import { request as httpRequest } from "node:http";
 import { toConnectError, WrennError } from "@wrenn/contracts";
 import type { Capsule, ErrorBody } from "@wrenn/contracts/rest";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { shown, startTestControlPlane, type TestControlPlane } from "../testing/control-plane.ts";
-import { startTestPostgres, type TestPostgres } from "../testing/postgres.ts";
+import { describe, expect, test } from "vitest";
+import { shown, type TestControlPlane } from "../testing/control-plane.ts";
+import { withControlPlane } from "../testing/with-control-plane.ts";
 
-let postgres: TestPostgres;
 let cp: TestControlPlane;
-beforeAll(async () => {
-  postgres = await startTestPostgres();
-});
-afterAll(() => postgres[Symbol.asyncDispose]());
-beforeEach(async () => {
-  cp = await startTestControlPlane(postgres);
+withControlPlane((started) => {
+  cp = started;
   cp.agent.answers = {
     createCapsule: ({ capsuleId, generation }) => ({
       capsule: {
@@ -26,7 +21,6 @@ beforeEach(async () => {
     }),
     destroyCapsule: () => ({}),
   };
-  return () => cp[Symbol.asyncDispose]();
 });
 
 const create = (body: object = {}) => cp.request("POST", "/v1/capsules", body);

@@ -1,18 +1,12 @@
 import { toConnectError, WrennError } from "@wrenn/contracts";
 import type { Capsule, ErrorBody } from "@wrenn/contracts/rest";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { shown, startTestControlPlane, type TestControlPlane } from "../testing/control-plane.ts";
-import { startTestPostgres, type TestPostgres } from "../testing/postgres.ts";
+import { describe, expect, test } from "vitest";
+import { shown, type TestControlPlane } from "../testing/control-plane.ts";
+import { withControlPlane } from "../testing/with-control-plane.ts";
 
-let postgres: TestPostgres;
 let cp: TestControlPlane;
-beforeAll(async () => {
-  postgres = await startTestPostgres();
-});
-afterAll(() => postgres[Symbol.asyncDispose]());
-beforeEach(async () => {
-  cp = await startTestControlPlane(postgres);
-  return () => cp[Symbol.asyncDispose]();
+withControlPlane((started) => {
+  cp = started;
 });
 
 const update = (id: string, body: object) => cp.request("PATCH", `/v1/capsules/${id}`, body);

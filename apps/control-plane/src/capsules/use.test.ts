@@ -1,24 +1,18 @@
 import { toConnectError, WrennError } from "@wrenn/contracts";
 import type { Capsule, ErrorBody } from "@wrenn/contracts/rest";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { shown, startTestControlPlane, type TestControlPlane } from "../testing/control-plane.ts";
+import { beforeEach, describe, expect, test } from "vitest";
+import { shown, type TestControlPlane } from "../testing/control-plane.ts";
 import type { Inject } from "../testing/host.ts";
 import { LifecycleHost } from "../testing/lifecycle-host.ts";
-import { startTestPostgres, type TestPostgres } from "../testing/postgres.ts";
+import { withControlPlane } from "../testing/with-control-plane.ts";
 
-let postgres: TestPostgres;
 let cp: TestControlPlane;
 let onHost: LifecycleHost;
 let id: string;
-beforeAll(async () => {
-  postgres = await startTestPostgres();
-});
-afterAll(() => postgres[Symbol.asyncDispose]());
-beforeEach(async () => {
-  cp = await startTestControlPlane(postgres);
+withControlPlane((started) => {
+  cp = started;
   onHost = new LifecycleHost();
   cp.agent.answers = onHost.answers;
-  return () => cp[Symbol.asyncDispose]();
 });
 
 async function create(body: object): Promise<void> {

@@ -2,21 +2,16 @@ import { newId, toConnectError, WrennError } from "@wrenn/contracts";
 import type { Capsule, ErrorBody } from "@wrenn/contracts/rest";
 import type { LightMyRequestResponse } from "fastify";
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { CapsuleStore } from "../capsules/store.ts";
 import { noteAlive } from "../replicas/store.ts";
-import { startTestControlPlane, type TestControlPlane, type TestReplica } from "../testing/control-plane.ts";
-import { startTestPostgres, type TestPostgres } from "../testing/postgres.ts";
+import type { TestControlPlane, TestReplica } from "../testing/control-plane.ts";
+import { withControlPlane } from "../testing/with-control-plane.ts";
 
-let postgres: TestPostgres;
 let cp: TestControlPlane;
 let asked: { id: string; generation: bigint }[];
-beforeAll(async () => {
-  postgres = await startTestPostgres();
-});
-afterAll(() => postgres[Symbol.asyncDispose]());
-beforeEach(async () => {
-  cp = await startTestControlPlane(postgres);
+withControlPlane((started) => {
+  cp = started;
   asked = [];
   cp.agent.answers = {
     createCapsule: ({ capsuleId: id, generation }) => {
@@ -24,7 +19,6 @@ beforeEach(async () => {
       return { capsule: { id, generation, revision: 3n, state: "running" } };
     },
   };
-  return () => cp[Symbol.asyncDispose]();
 });
 
 interface Keyed {

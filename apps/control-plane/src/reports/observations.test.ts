@@ -1,19 +1,14 @@
 import type { ReportedCapsule } from "@wrenn/contracts/rest";
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { CapsuleRow } from "../database/schema.ts";
-import { shown, startTestControlPlane, type TestControlPlane } from "../testing/control-plane.ts";
-import { startTestPostgres, type TestPostgres } from "../testing/postgres.ts";
+import { shown, type TestControlPlane } from "../testing/control-plane.ts";
+import { withControlPlane } from "../testing/with-control-plane.ts";
 
-let postgres: TestPostgres;
 let cp: TestControlPlane;
 let destroyed: string[];
-beforeAll(async () => {
-  postgres = await startTestPostgres();
-});
-afterAll(() => postgres[Symbol.asyncDispose]());
-beforeEach(async () => {
-  cp = await startTestControlPlane(postgres);
+withControlPlane((started) => {
+  cp = started;
   destroyed = [];
   cp.agent.answers = {
     listCapsules: () => ({ capsules: [] }),
@@ -22,7 +17,6 @@ beforeEach(async () => {
       return {};
     },
   };
-  return () => cp[Symbol.asyncDispose]();
 });
 
 const store = () => cp.settling.store;

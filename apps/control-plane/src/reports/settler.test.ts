@@ -1,24 +1,19 @@
 import { newId } from "@wrenn/contracts";
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { CapsuleStore } from "../capsules/store.ts";
 import type { CapsuleRow } from "../database/schema.ts";
 import { noteAlive } from "../replicas/store.ts";
-import { shown, startTestControlPlane, type TestControlPlane } from "../testing/control-plane.ts";
-import { startTestPostgres, type TestPostgres } from "../testing/postgres.ts";
+import { shown, type TestControlPlane } from "../testing/control-plane.ts";
+import { withControlPlane } from "../testing/with-control-plane.ts";
 import { settleAbandoned } from "./settler.ts";
 
-let postgres: TestPostgres;
 let cp: TestControlPlane;
 let dead: string;
 let onHost: { id: string; state: string; generation?: bigint; revision?: bigint; reason?: string }[];
 let destroyed: string[];
-beforeAll(async () => {
-  postgres = await startTestPostgres();
-});
-afterAll(() => postgres[Symbol.asyncDispose]());
-beforeEach(async () => {
-  cp = await startTestControlPlane(postgres);
+withControlPlane((started) => {
+  cp = started;
   dead = newId("controlPlane");
   onHost = [];
   destroyed = [];
@@ -29,7 +24,6 @@ beforeEach(async () => {
       return {};
     },
   };
-  return () => cp[Symbol.asyncDispose]();
 });
 
 /** A row as some control plane left it, a while ago. */

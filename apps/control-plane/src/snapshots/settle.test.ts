@@ -1,29 +1,23 @@
 import { newId } from "@wrenn/contracts";
 import type { Capsule, Template } from "@wrenn/contracts/rest";
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { SnapshotRow } from "../database/schema.ts";
 import { noteAlive } from "../replicas/store.ts";
-import { startTestControlPlane, type TestControlPlane } from "../testing/control-plane.ts";
+import type { TestControlPlane } from "../testing/control-plane.ts";
 import { LifecycleHost } from "../testing/lifecycle-host.ts";
-import { startTestPostgres, type TestPostgres } from "../testing/postgres.ts";
+import { withControlPlane } from "../testing/with-control-plane.ts";
 import { compareSnapshots, settleAbandonedSnapshots } from "./settle.ts";
 import { SnapshotStore } from "./store.ts";
 
-let postgres: TestPostgres;
 let cp: TestControlPlane;
 let onHost: LifecycleHost;
 let id: string;
-beforeAll(async () => {
-  postgres = await startTestPostgres();
-});
-afterAll(() => postgres[Symbol.asyncDispose]());
-beforeEach(async () => {
-  cp = await startTestControlPlane(postgres);
+withControlPlane(async (started) => {
+  cp = started;
   onHost = new LifecycleHost();
   cp.agent.answers = onHost.answers;
   id = (await cp.request("POST", "/v1/capsules")).json<Capsule>().id;
-  return () => cp[Symbol.asyncDispose]();
 });
 
 const take = (name: string) => cp.request("POST", "/v1/snapshots", { sandbox_id: id, name });

@@ -1,24 +1,18 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Capsule, ErrorBody, Template } from "@wrenn/contracts/rest";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { shown, startTestControlPlane, type TestControlPlane } from "../testing/control-plane.ts";
+import { describe, expect, test } from "vitest";
+import { shown, type TestControlPlane } from "../testing/control-plane.ts";
 import { LifecycleHost } from "../testing/lifecycle-host.ts";
-import { startTestPostgres, type TestPostgres } from "../testing/postgres.ts";
+import { withControlPlane } from "../testing/with-control-plane.ts";
 
-let postgres: TestPostgres;
 let cp: TestControlPlane;
 let onHost: LifecycleHost;
 let id: string;
-beforeAll(async () => {
-  postgres = await startTestPostgres();
-});
-afterAll(() => postgres[Symbol.asyncDispose]());
-beforeEach(async () => {
-  cp = await startTestControlPlane(postgres);
+withControlPlane(async (started) => {
+  cp = started;
   onHost = new LifecycleHost();
   cp.agent.answers = onHost.answers;
   id = (await create()).json<Capsule>().id;
-  return () => cp[Symbol.asyncDispose]();
 });
 
 const create = (body: object = {}) => cp.request("POST", "/v1/capsules", body);

@@ -1,6 +1,7 @@
 import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { WrennError } from "@wrenn/contracts";
+import { abortable } from "../../abortable.ts";
 import { readDeviceState } from "../device-state.ts";
 import type { FreezeOptions, Frozen } from "../frozen.ts";
 import type { PageRuns } from "../memory/page-runs.ts";
@@ -37,8 +38,8 @@ export async function freezeQemu(
   // Commands are obeyed in order: a stop that takes too long is followed by this one, for which nobody has to wait. A
   // guest that cannot go on has ended, and that is noticed by itself.
   undo.defer(() => void monitor.execute("cont").catch(() => {}));
-  await until(monitor.execute("stop"), signal);
-  const deviceState = await until(stateFile.save(monitor), signal);
+  await abortable(monitor.execute("stop"), signal);
+  const deviceState = await abortable(stateFile.save(monitor), signal);
   const runs = await memory.dirtyPages();
   await copy?.fill(memory, atMost(maxCopyBytes, runs));
   signal.throwIfAborted();
@@ -70,18 +71,4 @@ function atMost(maxBytes: number, runs: PageRuns): PageRuns {
   if (runs.bytes <= maxBytes) return runs;
   const sentence = `the machine has changed ${runs.bytes} bytes of its memory, and there is room for a copy of ${maxBytes}`;
   throw new WrennError("host_memory_full", sentence);
-}
-
-/** Waits for something that goes on when nobody waits for it any more. */
-async function until<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(signal.reason);
-  signal.addEventListener("abort", abort, { once: true });
-  if (signal.aborted) abort();
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-    work.catch(() => {});
-  }
 }
