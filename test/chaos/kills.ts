@@ -85,8 +85,9 @@ export class Killer {
     const restarted = this.#deployment.agentEnded().then(async () => {
       if (replaced) return;
       this.#client.model.note(`the agent met ${fault}`);
-      this.#faulty = undefined;
       await this.#deployment.startAgent();
+      // Not before: who kills the agent meanwhile has to wait for this one.
+      if (!replaced) this.#faulty = undefined;
     });
     restarted.then(over, over);
     this.#faulty = {
