@@ -2,7 +2,6 @@ import { newId } from "@wrenn/contracts";
 import type { Machine } from "../vmm/vmm.ts";
 import type { Capsule, CapsuleCommand } from "./capsule.ts";
 import { noteCommand, requireState } from "./commands.ts";
-import { capsuleHolder } from "./held.ts";
 import { explain, hostError } from "./host-error.ts";
 import type { HostParts } from "./host-parts.ts";
 import { release, runHoldings } from "./release.ts";
@@ -58,13 +57,7 @@ async function saveAndEnd(
   await using draft = await snapshots.begin(snapshot);
   await using frozen = await machine.freeze({}, signal);
   await saveSnapshot(capsule, frozen, draft, "pause", parts);
-  try {
-    capsule.move({ step: "paused", ...because });
-  } catch (error) {
-    // The guest goes on, and nobody may take it back to here.
-    await snapshots.withdraw(snapshot, capsuleHolder(capsule.id));
-    throw error;
-  }
+  capsule.move({ step: "paused", ...because });
   // It is paused, whatever becomes of the machine: what does not end now is ended with the rest.
   await frozen.end().catch((err: unknown) => logger.error({ err }, "a paused machine did not end"));
 }

@@ -1,5 +1,6 @@
-import { rm, stat } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { exists } from "../disk-files.ts";
 import { type Holding, holdings } from "../journal/entry.ts";
 import type { CapsuleRecord } from "../journal/record.ts";
 import { endPasst } from "../network/passt.ts";
@@ -82,16 +83,9 @@ async function endMachine(capsule: Capsule, parts: HostParts): Promise<void> {
   if (record.process) await endProcess(record.process);
   const runDir = runDirOf(record, parts);
   // Its directory is the last that goes of a machine.
-  if (!(await isThere(runDir))) return;
+  if (!(await exists(runDir))) return;
   const slot =
     record.slotIndex === undefined ? {} : { namespacePath: slotOf(record.slotIndex).namespacePath };
   await Promise.all((await findProcesses({ dir: runDir, ...slot })).map(endProcess));
   await endPasst(runDir);
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,9 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
-import { WrennError } from "@wrenn/contracts";
 import { GuestAgent, type GuestIdentity } from "../guest/guest-agent.ts";
 import { newIdentity, sameIdentity } from "../guest/identity.ts";
-import { waitForGuest } from "../guest/wait-for-guest.ts";
+import { whenRunning } from "../guest/when-running.ts";
 import type { NetworkSlot } from "../network/slot.ts";
 import type { SlotPool } from "../network/slot-pool.ts";
 import type { KnownIdentity, PooledMachine } from "../pool/pooled-machine.ts";
@@ -177,17 +176,6 @@ async function claim(
   { vmm, signal }: HostParts,
 ): Promise<void> {
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(claimTimeoutMs)]);
-  const gone = machine.exited.then(({ lastWords }) => {
-    throw new WrennError(
-      "agent_error",
-      `the machine ended while it started: ${lastWords || "it said nothing"}`,
-    );
-  });
-  // Not before the guest runs: QEMU may drop a packet that comes while it loads, and TCP tries again a second later.
-  const claimed = machine.started.then(async () => {
-    // Passt tries once to reach a guest that it has not heard of yet, so the first to call it must be content with that.
-    if (vmm.network === "passt") await waitForGuest(guest, machine, claimTimeoutMs, signal);
-    await guest.claim(identity, deadline);
-  });
-  await Promise.race([claimed, gone]);
+  const call = () => guest.claim(identity, deadline);
+  await whenRunning(machine, { guest, network: vmm.network, timeoutMs: claimTimeoutMs, call }, signal);
 }

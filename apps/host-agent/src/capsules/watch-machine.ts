@@ -1,13 +1,8 @@
 import type { MachineExit } from "../vmm/vmm.ts";
 import type { Capsule } from "./capsule.ts";
 import type { HostParts } from "./host-parts.ts";
-
 import { machineHoldings, release } from "./release.ts";
 import { watchHalts } from "./watch-halts.ts";
-
-async function sync(capsule: Capsule, { logger }: HostParts): Promise<void> {
-  await capsule.sync().catch((err: unknown) => logger.warn({ err }, "a journal could not be synced"));
-}
 
 /**
  * Notices when the machine of a running capsule ends by itself, and lets go of what only that needed. The disk stays: it
@@ -34,4 +29,8 @@ export function watchMachine(capsule: Capsule, parts: HostParts): void {
       if (!capsule.operations.isEnding) parts.logger.error({ err }, "a release failed");
     }
   });
+}
+
+async function sync(capsule: Capsule, { logger }: HostParts): Promise<void> {
+  await capsule.sync().catch((err: unknown) => logger.warn({ err }, "a journal could not be synced"));
 }

@@ -1,5 +1,6 @@
-import { access, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { machineUid } from "../confinement/machine-user.ts";
+import { exists } from "../disk-files.ts";
 import {
   gatewayMac,
   guestAddress,
@@ -115,11 +116,4 @@ table ip wrenn {
 /** Whether a namespace of the slot's name exists, whoever made it. */
 export async function namespaceExists(slot: NetworkSlot): Promise<boolean> {
   return await exists(slot.namespacePath);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false,
-  );
 }

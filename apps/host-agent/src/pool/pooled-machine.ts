@@ -1,12 +1,12 @@
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { newId, WrennError } from "@wrenn/contracts";
+import { newId } from "@wrenn/contracts";
 import type { Reservation } from "../admission/admission.ts";
 import { GuestAgent } from "../guest/guest-agent.ts";
 import { newIdentity } from "../guest/identity.ts";
 import { runInGuest } from "../guest/run-in-guest.ts";
-import { waitForGuest } from "../guest/wait-for-guest.ts";
+import { whenRunning } from "../guest/when-running.ts";
 import type { LayerStore } from "../layers/layer-store.ts";
 import type { Layout } from "../layout.ts";
 import { endPasst } from "../network/passt.ts";
@@ -127,19 +127,13 @@ async function exercise(
   signal: AbortSignal,
 ): Promise<void> {
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(exerciseTimeoutMs)]);
-  const gone = machine.exited.then(({ lastWords }) => {
-    throw new WrennError(
-      "agent_error",
-      `the machine ended while it started: ${lastWords || "it said nothing"}`,
-    );
-  });
   // Its connection ends when the machine is claimed.
   await using guest = new GuestAgent(machine.guestUrl, source.token);
-  const exercised = machine.started.then(async () => {
-    if (vmm.network === "passt") await waitForGuest(guest, machine, exerciseTimeoutMs, deadline);
+  const call = async () => {
     const identity = { kind: "clone", restoreEpoch, hostname: "capsule", accessToken } as const;
     await guest.claim(newIdentity(machine, identity), deadline);
     await runInGuest(guest, "true", [], deadline);
-  });
-  await Promise.race([exercised, gone]);
+  };
+  const { network } = vmm;
+  await whenRunning(machine, { guest, network, timeoutMs: exerciseTimeoutMs, call }, deadline);
 }

@@ -2,10 +2,10 @@ import { join } from "node:path";
 import { WrennError } from "@wrenn/contracts";
 import type { Logger } from "@wrenn/daemon";
 import { abortable } from "../abortable.ts";
+import { exists } from "../disk-files.ts";
 import { savedParts } from "../vmm/frozen.ts";
 import { mergeMemory } from "../vmm/memory/merge.ts";
 import { type MergedPaths, syncImage } from "../vmm/memory/merged-image.ts";
-import { exists } from "./files.ts";
 
 /** A snapshot as far as its memory goes. */
 export interface SnapshotMemory {

@@ -1,8 +1,8 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { exists } from "../disk-files.ts";
 import { savedParts } from "../vmm/frozen.ts";
 import type { RestoringHost } from "./compatibility.ts";
-import { exists } from "./files.ts";
 import { type SnapshotManifest, snapshotFormatVersion } from "./manifest.ts";
 import type { SnapshotDraft, SnapshotFacts } from "./snapshot-draft.ts";
 

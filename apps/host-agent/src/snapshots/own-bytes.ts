@@ -1,7 +1,7 @@
 import { join } from "node:path";
+import { takenBytes } from "../disk-files.ts";
 import type { LayerStore } from "../layers/layer-store.ts";
 import { savedParts } from "../vmm/frozen.ts";
-import { takenBytes } from "./files.ts";
 import { ownerOf } from "./owner.ts";
 import type { StoredSnapshot } from "./stored-snapshot.ts";
 

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { WrennError } from "@wrenn/contracts";
 import { type Logger, writeFileAtomic } from "@wrenn/daemon";
+import { exists } from "../disk-files.ts";
 import { savedParts } from "../vmm/frozen.ts";
-import { exists } from "./files.ts";
 import { snapshotParts } from "./parts.ts";
 import type { SnapshotStore } from "./snapshot-store.ts";
 

@@ -71,15 +71,6 @@ test("a snapshot and its layers go with their last holder", async () => {
   expect(await bench.layerPaths()).toEqual([]);
 });
 
-test("a snapshot that is taken back is none from then on, also after a start", async () => {
-  const { id } = await bench.commit(boot);
-  await bench.store.withdraw(id, holder);
-  await bench.store.withdraw(id, holder);
-  await bench.open({ snapshots: [{ id, holder }] });
-  expect(bench.store.has(id)).toBe(false);
-  expect(await bench.snapshots()).toEqual([]);
-});
-
 test("a layer that a machine still writes stays when the snapshots below it go, and the other way round", async () => {
   const first = await bench.commit(boot);
   const second = await bench.commit(first.id);

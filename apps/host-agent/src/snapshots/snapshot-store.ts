@@ -2,6 +2,7 @@ import { link, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { isId, newId, WrennError } from "@wrenn/contracts";
 import { type Logger, syncDirectory, writeFileAtomic } from "@wrenn/daemon";
+import { exists, syncFile, writeNewSynced } from "../disk-files.ts";
 import { checkDiskSpace } from "../disk-space.ts";
 import type { Flattener } from "../layers/flattener.ts";
 import { Holders } from "../layers/holders.ts";
@@ -12,7 +13,6 @@ import { savedParts } from "../vmm/frozen.ts";
 import type { DiskLayer, Vmm } from "../vmm/vmm.ts";
 import { checkCompatible } from "./compatibility.ts";
 import { type ChainLimits, chainLimits, DiskFlattening } from "./disk-flattening.ts";
-import { exists, syncFile, writeNewSynced } from "./files.ts";
 import { type SnapshotKind, type SnapshotManifest, writeSnapshotManifest } from "./manifest.ts";
 import { MemoryImages, type SnapshotMemory } from "./memory-images.ts";
 import { newManifest } from "./new-manifest.ts";
@@ -159,13 +159,6 @@ export class SnapshotStore implements AsyncDisposable {
       .catch((err: unknown) => this.#options.logger.error({ err, snapshot: id }, "a snapshot stays"))
       .finally(() => this.#removing.delete(id));
     this.#removing.set(id, removed);
-  }
-
-  /** As {@link release}, for a snapshot that must not be one any more, also to the next life of the agent. */
-  async withdraw(id: string, holder: string): Promise<void> {
-    this.release(id, holder);
-    await this.#removing.get(id);
-    if (await exists(this.dirOf(id))) throw new WrennError("agent_error", `snapshot ${id} cannot be removed`);
   }
 
   /** Begins a snapshot. What a machine is saved to its directory, is one when it is committed. */

@@ -2,7 +2,7 @@ import { readdir, readFile, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { WrennError } from "@wrenn/contracts";
 import { isTemporary, type Logger } from "@wrenn/daemon";
-import { exists } from "./files.ts";
+import { exists } from "../disk-files.ts";
 import { readSnapshotManifest, type SnapshotManifest } from "./manifest.ts";
 import { snapshotParts } from "./parts.ts";
 

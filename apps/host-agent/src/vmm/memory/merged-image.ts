@@ -1,6 +1,7 @@
-import { access, type FileHandle, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { syncDirectory } from "@wrenn/daemon";
+import { exists } from "../../disk-files.ts";
 import { bootId } from "../../processes/identity.ts";
 
 /** A merged image and the diff that it was made with. */
@@ -66,11 +67,4 @@ export async function syncImage(paths: MergedPaths): Promise<void> {
   }
   await rm(markPath(paths), { force: true });
   await syncDirectory(dir);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,9 +1,10 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { takenBytes } from "../../disk-files.ts";
 import { checkDiskSpace } from "../../disk-space.ts";
 import { savedParts } from "../frozen.ts";
 import { applyPages } from "./apply-pages.ts";
-import { allocatedBytes, copyBase } from "./base-copy.ts";
+import { copyBase } from "./base-copy.ts";
 import { type DiffHeader, encodeHeader } from "./diff-format.ts";
 import { partialPath, placeImage, removeImage } from "./merged-image.ts";
 import { type Pages, writeDiff } from "./write-diff.ts";
@@ -62,7 +63,7 @@ async function copyAhead(
 ): Promise<boolean> {
   try {
     if (basePath === undefined) return false;
-    const bytes = await allocatedBytes(basePath);
+    const bytes = await takenBytes(basePath);
     if (bytes > maxAheadBytes) return false;
     // What the image takes must not be what the diff lacks.
     await checkDiskSpace(dirname(to), Math.ceil((bytes + 2 * header.runs.bytes + reserveBytes) / mebibyte));

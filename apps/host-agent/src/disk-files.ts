@@ -3,6 +3,7 @@ import { access, open, stat } from "node:fs/promises";
 /** Unit of `st_blocks`: https://man7.org/linux/man-pages/man3/stat.3type.html */
 const blockBytes = 512;
 
+/** Whether there is something at a path. */
 export async function exists(path: string): Promise<boolean> {
   return await access(path).then(
     () => true,
